@@ -1,0 +1,52 @@
+// The upcall: what the datapath asks the pipeline on a megaflow miss. The datapath knows nothing else of OpenFlow.
+import type { Flow } from "../flow/flow.ts";
+import type { DatapathAction } from "./action.ts";
+
+/** Why a frame goes nowhere, as the pipeline saw it: the last flow that matched, or the table that had none. */
+export interface DropInfo {
+  /** OVS's name for the drop, e.g. `drop_action_of_pipeline`. */
+  readonly reason: string;
+  readonly table: number;
+  /** The cookie of the flow that decided, null when no flow matched. */
+  readonly cookie: bigint | null;
+}
+
+/** What the datapath found: the flow's key (below O_REGS) and the frame as it stands at this point of its way. */
+export interface Miss {
+  readonly flow: Flow;
+  /** The frame's bytes; valid during the call only. */
+  readonly frame: Uint8Array;
+  readonly wireLen: number;
+  readonly nowMs: number;
+}
+
+/** Statistics of a megaflow since they were last pushed. `tcpFlags` is the OR of all flags seen. */
+export interface FlowStats {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly usedMs: number;
+  readonly tcpFlags: number;
+}
+
+/** What the pipeline keeps with a megaflow: whom its statistics belong to. */
+export interface MegaflowOwner {
+  /** Called with what the megaflow counted since the last call; also for the frame that missed. */
+  credit(stats: FlowStats): void;
+}
+
+/** The answer: actions, and the bits of the key they depend on (DESIGN D4). */
+export interface Translation {
+  readonly actions: readonly DatapathAction[];
+  /** The mask: a set bit was looked at. Datapath blocks only (below KEY_SIZE). */
+  readonly wildcards: Flow;
+  readonly owner: MegaflowOwner;
+  /** Set when the actions send the frame nowhere. */
+  readonly drop: DropInfo | null;
+  /** False: valid for this frame alone (a side effect per frame), so nothing is installed. */
+  readonly cacheable: boolean;
+}
+
+/** Implemented by the pipeline, called by the datapath. Never throws for any frame. */
+export interface UpcallHandler {
+  upcall(miss: Miss): Translation;
+}

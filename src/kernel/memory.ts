@@ -1,0 +1,51 @@
+// The kernel's memory map, and the frame being worked on.
+//
+//   0x00000  never used, so that a null pointer is never data
+//   0x00400  AssemblyScript's static data
+//   0x10000  PKT   the frame being worked on (below)
+//   0x10100  KEY   its flow key, KEY_SIZE bytes, zero where the frame has nothing
+//   0x10400  SAVE  PKT and KEY of the frames that a clone or a sample interrupts, CLONE_DEPTH_MAX deep
+//   0x20000  HEAP  regions whose sizes the host chooses at start (kernel.ts, init), each 64-byte aligned:
+//                  exact-match cache | megaflows | subtables | programs | connections | arena | output arena | descriptors
+//
+// Sub-word structures are little endian; frames and keys are big endian.
+import { KEY_SIZE } from "../flow/layout.ts";
+
+export const PKT: usize = 0x10000;
+export const KEY: usize = 0x10100;
+export const SAVE: usize = 0x10400;
+export const HEAP: usize = 0x20000;
+
+export const SAVE_SIZE: usize = 0x340; // PKT (0x100) and KEY (0x240)
+export const CLONE_DEPTH_MAX: u32 = 64;
+
+// PKT, all u32 unless said:
+//   0 ptr | 4 len (bytes present) | 8 wireLen (bytes on the wire) | 12 frame index in the batch
+//  16 l2_5 offset (MPLS) | 20 l3 offset | 24 l4 offset: OFFSET_NONE where the frame has no such header
+//  28 flags PKT_F_* | 32 keyMap u64: bit n set when block n of KEY may be other than zero
+//  40 nowMs u64 | 48 max_len of the next output, 0 for none | 52 recirculations so far | 56 dl_type offset (innermost EtherType)
+export const PKT_PTR: usize = 0;
+export const PKT_LEN: usize = 4;
+export const PKT_WIRE_LEN: usize = 8;
+export const PKT_FRAME: usize = 12;
+export const PKT_L2_5: usize = 16;
+export const PKT_L3: usize = 20;
+export const PKT_L4: usize = 24;
+export const PKT_FLAGS: usize = 28;
+export const PKT_KEY_MAP: usize = 32;
+export const PKT_NOW: usize = 40;
+export const PKT_TRUNC: usize = 48;
+export const PKT_DEPTH: usize = 52;
+export const PKT_TYPE_OFFSET: usize = 56;
+
+export const OFFSET_NONE: u32 = 0xffffffff;
+
+/** The bytes at PKT_PTR are this frame's own copy, with HEADROOM bytes free before them; else they must not be changed. */
+export const PKT_F_OWNED: u32 = 1;
+/** The frame was changed since KEY was made: it is parsed again before KEY is next read. */
+export const PKT_F_DIRTY: u32 = 2;
+
+/** Bytes free before an owned frame: room to push tags and labels. */
+export const HEADROOM: u32 = 128;
+
+export const KEY_BYTES: usize = KEY_SIZE;

@@ -1,0 +1,43 @@
+// Operating errors: bad input, bad arguments, a file that cannot be read. A bad frame is data and never becomes one of these.
+
+/** Stable codes, one list. */
+export type ErrorCode =
+  | "EARGS" // bad command-line arguments
+  | "ETEXT" // bad flow, group, meter or key text
+  | "ECAPTURE" // a capture that cannot be read further
+  | "EFILE" // a file or device that cannot be opened
+  | "ECONFIG" // a bad configuration file
+  | "ELIMIT" // a named limit is reached
+  | "EUNSUPPORTED"; // understood, but not supported here
+
+/** Where in a text the trouble is; line and column count from 1. */
+export interface Place {
+  readonly file?: string;
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/** An error the user can act on. `message` is OVS's wording where OVS has one. */
+export class MegaflowError extends Error {
+  override readonly name = "MegaflowError";
+  readonly code: ErrorCode;
+  readonly place: Place;
+
+  constructor(code: ErrorCode, message: string, place: Place = {}) {
+    super(message);
+    this.code = code;
+    this.place = place;
+  }
+
+  /** `file:line:column: message`, leaving out what is not known. */
+  describe(): string {
+    const { file, line, column } = this.place;
+    const where = [file, line, column].filter((x) => x !== undefined).join(":");
+    return where ? `${where}: ${this.message}` : this.message;
+  }
+
+  /** The same error at a place known further out. */
+  at(place: Place): MegaflowError {
+    return new MegaflowError(this.code, this.message, { ...place, ...this.place });
+  }
+}
