@@ -1,0 +1,47 @@
+// Loads the kernel: one WebAssembly instance over one linear memory. datapath/datapath.ts gives it meaning.
+import { readFileSync } from "node:fs";
+import { AssertionError } from "../lib/assert.ts";
+
+/** What the kernel calls back for. Pointers are byte addresses in `memory`. */
+export interface KernelImports {
+  /** A megaflow miss for the frame in PKT with the flow key in KEY: a megaflow id, or UPCALL_DROP. */
+  upcall(): number;
+  /** The output descriptors or the output arena are full: take them all before returning. */
+  flush(): void;
+}
+
+export interface Kernel {
+  readonly memory: WebAssembly.Memory;
+  // biome-ignore lint/suspicious/noExplicitAny: a WebAssembly export is untyped by nature; datapath.ts types each call.
+  readonly exports: Record<string, any>;
+  /** Views of `memory`; it never grows after the start, so they stay valid. */
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly view: DataView;
+}
+
+const PAGE = 65536;
+let compiled: WebAssembly.Module | undefined;
+
+/** The compiled kernel module, read and compiled once a process. */
+export function kernelModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL("../kernel/kernel.wasm", import.meta.url)));
+  return compiled;
+}
+
+/** Instantiates a kernel over `byteLength` bytes of memory (rounded up to whole pages). */
+export function loadKernel(byteLength: number, imports: KernelImports): Kernel {
+  const pages = Math.ceil(byteLength / PAGE);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const abort = (): never => {
+    throw new AssertionError("the kernel aborted");
+  };
+  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory, abort, ...imports } });
+  return {
+    memory,
+    exports: instance.exports,
+    bytes: new Uint8Array(memory.buffer),
+    words: new Uint32Array(memory.buffer),
+    view: new DataView(memory.buffer),
+  };
+}
