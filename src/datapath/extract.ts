@@ -1,0 +1,52 @@
+// The flow key of a single frame, by the kernel's own parser: for `megaflow parse`, a trace's frame, and tests.
+import type { Flow } from "../flow/flow.ts";
+import { KEY_SIZE, O_REGS } from "../flow/layout.ts";
+import { assert } from "../lib/assert.ts";
+import { loadKernel } from "./kernel.ts";
+
+/**
+ * Bytes of a frame that are looked at. No header reaches this far but a stack of more than 60,000 MPLS labels, and a
+ * longer IP padding makes OVS refuse the datagram, so a longer frame parses as its first FRAME_MAX bytes do.
+ */
+const FRAME_MAX = 256 * 1024;
+const HEAP = 0x20000;
+/** The parser's vector loads may touch this many bytes after a frame. */
+const SLACK = 64;
+
+/** A small kernel that only parses. */
+export class Extractor {
+  readonly #bytes: Uint8Array;
+  readonly #frame: number;
+  readonly #key: (len: number, inPort: number) => number;
+
+  /** `vlanLimit`: how many VLAN tags are read, 0 to 2 (OVS: other_config:vlan-limit; `ovs-ofctl parse-pcap` reads two). */
+  constructor(vlanLimit = 2) {
+    const never = (): never => {
+      throw new Error("a parsing kernel calls nothing");
+    };
+    const kernel = loadKernel(HEAP + FRAME_MAX + SLACK, { upcall: never, flush: never });
+    kernel.exports.setVlanLimit(vlanLimit);
+    this.#bytes = kernel.bytes;
+    this.#key = kernel.exports.extractKey;
+    this.#frame = kernel.exports.extractFrame();
+    assert(this.#frame === HEAP, "the frame lies at HEAP");
+  }
+
+  /**
+   * Fills `flow` as OVS does for a frame received on `inPort`: the frame's fields and in_port, all else zero.
+   * A frame of less than 14 bytes has no field. `wireLen` is its length on the wire; no field depends on it.
+   */
+  extract(frame: Uint8Array, wireLen: number, inPort: number, flow: Flow): void {
+    assert(wireLen >= frame.length, "a frame has no more bytes than it had on the wire");
+    const len = Math.min(frame.length, FRAME_MAX);
+    this.#bytes.set(len === frame.length ? frame : frame.subarray(0, len), this.#frame);
+    const key = this.#key(len, inPort);
+    flow.bytes.set(this.#bytes.subarray(key, key + KEY_SIZE));
+    flow.bytes.fill(0, O_REGS);
+  }
+
+  /** For tests: fills what lies after the frame, which no result may depend on (DESIGN D9). */
+  soil(garbage: number): void {
+    this.#bytes.fill(garbage, this.#frame);
+  }
+}
