@@ -78,10 +78,7 @@ test("what the writer writes, tshark and tcpdump read", { skip }, async () => {
   const lines = byTshark(path);
   assert.equal(lines.length, 500);
   assert.deepEqual(await byReader(path), lines);
-  assert.equal(
-    run("tcpdump", "--nano", "-tt", "-n", "-r", path).match(/^1587638\d{3}\.\d{9} /gm)?.length,
-    500,
-  );
+  assert.equal(run("tcpdump", "--count", "-r", path), "500 packets\n");
 });
 
 for (const format of ["pcap", "nsecpcap", "pcapng"]) {
