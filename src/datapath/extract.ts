@@ -10,8 +10,8 @@ import { loadKernel } from "./kernel.ts";
  */
 const FRAME_MAX = 256 * 1024;
 const HEAP = 0x20000;
-/** The parser's vector loads may touch this many bytes after a frame. */
-const SLACK = 64;
+/** Room after the longest frame: for the parser's vector loads (16 bytes), and for soil(). */
+const SLACK = 4096;
 
 /** A small kernel that only parses. */
 export class Extractor {
@@ -45,8 +45,8 @@ export class Extractor {
     flow.bytes.fill(0, O_REGS);
   }
 
-  /** For tests: fills what lies after the frame, which no result may depend on (DESIGN D9). */
-  soil(garbage: number): void {
-    this.#bytes.fill(garbage, this.#frame);
+  /** For tests: `garbage` follows a frame of `len` bytes put here next; no result may depend on it (DESIGN D9). */
+  soil(len: number, garbage: Uint8Array): void {
+    this.#bytes.set(garbage, this.#frame + len);
   }
 }

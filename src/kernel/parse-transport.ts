@@ -21,6 +21,9 @@ export function parseTransport(proto: u32, at: usize, end: usize): void {
   const size = <u32>(end - at);
   if (proto == PROTO_TCP) {
     if (size < TCP_SIZE) return;
+    // The data offset: from 20 bytes to what is there.
+    const headerSize: u32 = (<u32>load<u8>(at, 12) >> 4) << 2;
+    if (headerSize < TCP_SIZE || headerSize > size) return;
     store<u32>(KEY, load<u32>(at), O_TP_SRC);
     store<u16>(KEY, load<u16>(at, 12) & 0xff0f, O_TCP_FLAGS);
   } else if (proto == PROTO_UDP) {
