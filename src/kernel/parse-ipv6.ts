@@ -9,7 +9,7 @@ import {
   O_IPV6_LABEL,
   O_IPV6_SRC,
   O_NW_PROTO,
-  O_NW_TOS,
+  O_NW_SRC,
 } from "../flow/layout.ts";
 import { KEY, PKT, PKT_KEY_MAP, PKT_L4 } from "./memory.ts";
 import { PADDING_MAX } from "./parse.ts";
@@ -71,7 +71,7 @@ export function parseIpv6(ptr: usize, at: usize, end: usize): void {
 
   const first: u32 = bswap<u32>(load<u32>(at)); // version 4 bits, traffic class 8, flow label 20
   store<u16>(KEY, <u16>(proto | (frag << 8)), O_NW_PROTO);
-  store<u16>(KEY, <u16>(((first >> 20) & 0xff) | ((<u32>load<u8>(at, 7)) << 8)), O_NW_TOS);
+  let half: u64 = ((<u64>((first >> 20) & 0xff)) << 32) | ((<u64>load<u8>(at, 7)) << 40); // nw_tos, nw_ttl
   const label = load<u32>(at) & 0xffff_0f00;
   if (label != 0) {
     store<u32>(KEY, label, O_IPV6_LABEL);
@@ -79,5 +79,6 @@ export function parseIpv6(ptr: usize, at: usize, end: usize): void {
     store<u64>(PKT, map, PKT_KEY_MAP);
   }
   store<u32>(PKT, <u32>(next - ptr), PKT_L4);
-  if ((frag & FRAG_LATER) == 0) parseTransport(proto, next, at + IPV6_SIZE + payloadSize);
+  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, next, at + IPV6_SIZE + payloadSize);
+  v128.store(KEY, i64x2.replace_lane(i64x2.splat(0), 1, half), O_NW_SRC);
 }

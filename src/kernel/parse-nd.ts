@@ -7,7 +7,6 @@ import {
   O_ARP_THA,
   O_IGMP_GROUP,
   O_ND_TARGET,
-  O_TCP_FLAGS,
 } from "../flow/layout.ts";
 import { KEY, PKT, PKT_KEY_MAP } from "./memory.ts";
 
@@ -19,14 +18,15 @@ const OPTION_TARGET: u32 = 2;
 /**
  * Reads the ICMPv6 message at `at`, of 8 bytes at least, if it is of neighbour discovery. The same link-layer option twice
  * (after a first one that is not all zeros) makes OVS forget target and addresses, not the option type.
+ * Returns nd_options_type: the first link-layer option's type, 0 when there is none.
  */
-export function parseNeighbour(at: usize, end: usize): void {
+export function parseNeighbour(at: usize, end: usize): u32 {
   const type: u32 = load<u8>(at);
-  if ((type != SOLICITATION && type != ADVERTISEMENT) || load<u8>(at, 1) != 0) return;
+  if ((type != SOLICITATION && type != ADVERTISEMENT) || load<u8>(at, 1) != 0) return 0;
   let map = load<u64>(PKT, PKT_KEY_MAP) | (1 << B_EXTRA);
   store<u32>(KEY, load<u32>(at, 4), O_IGMP_GROUP); // nd_reserved stands there
   store<u64>(PKT, map, PKT_KEY_MAP);
-  if (<u32>(end - at) < 24) return;
+  if (<u32>(end - at) < 24) return 0;
 
   let source: u64 = 0;
   let target: u64 = 0;
@@ -38,10 +38,7 @@ export function parseNeighbour(at: usize, end: usize): void {
     const optionType: u32 = load<u8>(option);
     if (size == 8 && (optionType == OPTION_SOURCE || optionType == OPTION_TARGET)) {
       const known = optionType == OPTION_SOURCE ? source : target;
-      if (known != 0) {
-        store<u8>(KEY, <u8>firstType, O_TCP_FLAGS + 1);
-        return;
-      }
+      if (known != 0) return firstType;
       const address = load<u64>(option) >> 16;
       if (optionType == OPTION_SOURCE) source = address;
       else target = address;
@@ -52,7 +49,6 @@ export function parseNeighbour(at: usize, end: usize): void {
 
   v128.store(KEY, v128.load(at, 8), O_ND_TARGET);
   map |= 1 << B_ND_TARGET;
-  store<u8>(KEY, <u8>firstType, O_TCP_FLAGS + 1);
   if ((source | target) != 0) {
     store<u32>(KEY, <u32>source, O_ARP_SHA);
     store<u16>(KEY, <u16>(source >> 32), O_ARP_SHA + 4);
@@ -61,4 +57,5 @@ export function parseNeighbour(at: usize, end: usize): void {
     map |= 1 << B_ADDR;
   }
   store<u64>(PKT, map, PKT_KEY_MAP);
+  return firstType;
 }

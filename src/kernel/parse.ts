@@ -30,7 +30,6 @@ import {
   O_MPLS_LSE0,
   O_NW_PROTO,
   O_NW_SRC,
-  O_NW_TOS,
   O_PACKET_TYPE,
   O_PKT_MARK,
   O_VLAN0,
@@ -54,9 +53,11 @@ import { parseTransport } from "./parse-transport.ts";
 
 const ETHERNET_SIZE: u32 = 14;
 const IPV4_SIZE: u32 = 20;
-const TCP_SIZE: u32 = 20;
 /** Longest padding after a datagram with which OVS still reads its header: the padding's length is kept in 16 bits. */
 export const PADDING_MAX: u32 = 0xffff;
+
+/** nw_proto and nw_frag together, in block ETH. */
+const LANE_NW_PROTO: u8 = 7;
 
 const BE_IPV4: u32 = 0x0008;
 const BE_IPV6: u32 = 0xdd86;
@@ -102,8 +103,7 @@ export function parse(): void {
     store<u32>(PKT, OFFSET_NONE, PKT_TYPE_OFFSET);
     return;
   }
-  v128.store(KEY, v128.load(ptr), O_DL_DST);
-  store<u16>(KEY, 0, O_NW_PROTO);
+  v128.store(KEY, i16x8.replace_lane(v128.load(ptr), LANE_NW_PROTO, 0), O_DL_DST);
   store<u32>(PKT, 12, PKT_TYPE_OFFSET);
   let at = ptr + ETHERNET_SIZE;
   let type: u32 = load<u16>(ptr, 12);
@@ -136,12 +136,13 @@ function parseIpv4(ptr: usize, at: usize, end: usize): void {
     if ((fragment & 0xff1f) != 0) frag = FRAG_ANY | FRAG_LATER;
   }
   const proto: u32 = load<u8>(at, 9);
-  store<u16>(KEY, <u16>(proto | (frag << 8)), O_NW_PROTO);
-  store<u64>(KEY, load<u64>(at, 12), O_NW_SRC);
-  store<u16>(KEY, <u16>(<u32>load<u8>(at, 1) | ((<u32>load<u8>(at, 8)) << 8)), O_NW_TOS);
+  const eth = v128.load(KEY, O_DL_DST);
+  v128.store(KEY, i16x8.replace_lane(eth, LANE_NW_PROTO, <i16>(proto | (frag << 8))), O_DL_DST);
   const l4 = at + headerSize;
   store<u32>(PKT, <u32>(l4 - ptr), PKT_L4);
-  if ((frag & FRAG_LATER) == 0) parseTransport(proto, l4, at + totalSize);
+  let half: u64 = ((<u64>load<u8>(at, 1)) << 32) | ((<u64>load<u8>(at, 8)) << 40); // nw_tos, nw_ttl
+  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, l4, at + totalSize);
+  v128.store(KEY, i64x2.replace_lane(v128.load64_zero(at, 12), 1, half), O_NW_SRC);
 }
 
 /** Zeroes the blocks of the previous frame named by `map` that the parser owns; returns the map of what is left. */
