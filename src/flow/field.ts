@@ -141,8 +141,8 @@ const ROWS: readonly Row[] = [
   ["tun_ipv6_src", 128, 16, [L.O_TUN_IPV6_SRC, 16], "mw", "ipv6", "none", "NXM_NX_TUN_IPV6_SRC 109"],
   ["tun_ipv6_dst", 128, 16, [L.O_TUN_IPV6_DST, 16], "mw", "ipv6", "none", "NXM_NX_TUN_IPV6_DST 110"],
   ["tun_flags", 1, 2, [L.O_TUN_FLAGS, 2], "mw", "tunnel_flags", "none", "NXM_NX_TUN_FLAGS 104"],
-  ["tun_ttl", 8, 1, [L.O_TUN_TTL, 1], "w", "decimal", "none", ""],
-  ["tun_tos", 8, 1, [L.O_TUN_TOS, 1], "w", "decimal", "none", ""],
+  ["tun_ttl", 8, 1, [L.O_TUN_TTL, 1], "", "decimal", "none", ""],
+  ["tun_tos", 8, 1, [L.O_TUN_TOS, 1], "", "decimal", "none", ""],
   ["tun_gbp_id", 16, 2, [L.O_TUN_GBP_ID, 2], "mw", "decimal", "none", "NXM_NX_TUN_GBP_ID 38"],
   ["tun_gbp_flags", 8, 1, [L.O_TUN_GBP_FLAGS, 1], "mw", "hexadecimal", "none", "NXM_NX_TUN_GBP_FLAGS 39"],
   ["tun_erspan_idx", 20, 4, [L.O_TUN_ERSPAN_IDX, 4], "mw", "hexadecimal", "none", "NXOXM_ET_ERSPAN_IDX 11"],
@@ -256,11 +256,15 @@ export const FIELDS: readonly Field[] = ROWS.map((row, id) => {
   };
 });
 
+const byMatchName = new Map<string, Field>();
 const byName = new Map<string, Field>();
 const byCode = new Map<string, Field>();
 for (const field of FIELDS) {
-  byName.set(field.name, field);
-  if (field.alias !== null) byName.set(field.alias, field);
+  for (const name of [field.name, field.alias]) {
+    if (name === null) continue;
+    byMatchName.set(name, field);
+    byName.set(name, field);
+  }
   for (const code of field.codePoints) {
     byName.set(code.name, field);
     byCode.set(`${code.class}.${code.field}.${code.experimenter}`, field);
@@ -270,6 +274,11 @@ for (const field of FIELDS) {
 /** The field of that name: first name, alias, or NXM/OXM name. */
 export function fieldByName(name: string): Field | undefined {
   return byName.get(name);
+}
+
+/** The field of that first name or alias: the only names that a match's `NAME=VALUE` may use. */
+export function fieldByMatchName(name: string): Field | undefined {
+  return byMatchName.get(name);
 }
 
 /** The field of an OXM class, field number and experimenter (0 when the class is not 0xffff). */

@@ -1,0 +1,300 @@
+// Matches: what a flow must be for a rule to apply. Built from the text of ovs-ofctl(8) and ovs-fields(7), field by field.
+import { MegaflowError } from "../lib/errors.ts";
+import {
+  DL_VLAN,
+  DL_VLAN_PCP,
+  type Field,
+  fieldByMatchName,
+  ICMP_CODE,
+  ICMP_TYPE,
+  ICMPV6_CODE,
+  ICMPV6_TYPE,
+  IPV6_LABEL,
+  ND_OPTIONS_TYPE,
+  VLAN_PCP,
+  VLAN_VID,
+} from "./field.ts";
+import { getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
+import { Flow, type Match } from "./flow.ts";
+import * as L from "./layout.ts";
+import type { PortResolver } from "./port-text.ts";
+import { parseSubfield, readSubfield, writeSubfield, writeSubfield32 } from "./subfield.ts";
+
+export { formatFieldValue, parseField } from "./field-text.ts";
+export { formatMatch } from "./match-text.ts";
+export { normalizeMatch } from "./normalize.ts";
+
+/** The keywords that stand for an Ethernet type and perhaps an IP protocol. */
+const PROTOCOLS = new Map<string, readonly [dlType: number, nwProto: number]>([
+  ["ip", [0x0800, 0]],
+  ["ipv4", [0x0800, 0]],
+  ["ip4", [0x0800, 0]],
+  ["arp", [0x0806, 0]],
+  ["icmp", [0x0800, 1]],
+  ["tcp", [0x0800, 6]],
+  ["udp", [0x0800, 17]],
+  ["sctp", [0x0800, 132]],
+  ["ipv6", [0x86dd, 0]],
+  ["ip6", [0x86dd, 0]],
+  ["icmp6", [0x86dd, 58]],
+  ["tcp6", [0x86dd, 6]],
+  ["udp6", [0x86dd, 17]],
+  ["sctp6", [0x86dd, 132]],
+  ["rarp", [0x8035, 0]],
+  ["mpls", [0x8847, 0]],
+  ["mplsm", [0x8848, 0]],
+]);
+
+/** An empty match: every packet. Flow and mask share one buffer. */
+export function emptyMatch(): { flow: Flow; mask: Flow } {
+  const buffer = new ArrayBuffer(2 * L.FLOW_SIZE);
+  return { flow: new Flow(buffer, 0), mask: new Flow(buffer, L.FLOW_SIZE) };
+}
+
+const $value = new Uint8Array(128);
+const $mask = new Uint8Array(128);
+
+/** Makes a match from `KEY` and `KEY=VALUE` items, in the order they come; a later one overrides an earlier one. */
+export class MatchBuilder {
+  readonly flow: Flow;
+  readonly mask: Flow;
+  private readonly ports: PortResolver | undefined;
+
+  constructor(ports?: PortResolver) {
+    const match = emptyMatch();
+    this.flow = match.flow;
+    this.mask = match.mask;
+    this.ports = ports;
+  }
+
+  /**
+   * Adds `key` or `key=value` (`value` is "" when there was none). False when `key` is no field, keyword or subfield.
+   * Throws ETEXT in OVS's words when the value is bad.
+   */
+  add(key: string, value: string): boolean {
+    const protocol = PROTOCOLS.get(key);
+    if (protocol !== undefined) {
+      this.flow.set16(L.O_DL_TYPE, protocol[0]);
+      this.mask.set16(L.O_DL_TYPE, 0xffff);
+      if (protocol[1] !== 0) {
+        this.flow.set8(L.O_NW_PROTO, protocol[1]);
+        this.mask.set8(L.O_NW_PROTO, 0xff);
+      }
+      this.defaultPacketType();
+      return true;
+    }
+    if (key === "eth") {
+      this.flow.set32(L.O_PACKET_TYPE, 0);
+      this.mask.set32(L.O_PACKET_TYPE, 0xffffffff);
+      return true;
+    }
+    const field = fieldByMatchName(key);
+    if (field !== undefined) {
+      if (value === "") {
+        $value.fill(0, 0, field.valueSize);
+        $mask.fill(0, 0, field.valueSize);
+      } else parseFieldInto(field, value, this.ports, $value, $mask);
+      this.set(field, $value, $mask);
+      return true;
+    }
+    if (key.includes("[")) {
+      this.addSubfield(key, value);
+      return true;
+    }
+    return false;
+  }
+
+  /** Matches `field` against OXM bytes. The field's bits in the match are replaced. */
+  set(field: Field, value: Uint8Array, mask: Uint8Array): void {
+    setMatchField(this, field, value, mask);
+    if (field.prereq === "ethernet") this.defaultPacketType();
+  }
+
+  /** `reg0[0..15]=5` */
+  private addSubfield(key: string, text: string): void {
+    const sf = parseSubfield(key);
+    const fits = /^(?:0[xX][0-9a-fA-F]*|[+-]?\d+)$/.test(text) && parseInteger(text, 16, $value);
+    if (!fits) throw new MegaflowError("ETEXT", `${key}: cannot parse integer value: ${text}`);
+    let value = 0n;
+    for (let i = 0; i < 16; i++) value = (value << 8n) | BigInt($value[i]!);
+    if (value >> BigInt(sf.bits) !== 0n) {
+      throw new MegaflowError(
+        "ETEXT",
+        `${key}: value 0x${value.toString(16)} does not fit into ${sf.bits} bits`,
+      );
+    }
+    const { field } = sf;
+    if (!field.maskable && sf.bits !== field.bits) {
+      throw new MegaflowError("ETEXT", `${key}: invalid mask for field ${field.name}`);
+    }
+    const whole = { field, ofs: 0, bits: field.bits };
+    const ones = ((1n << BigInt(sf.bits)) - 1n) << BigInt(sf.ofs);
+    const newMask = readSubfield(this.mask, whole) | ones;
+    const newValue = (readSubfield(this.flow, whole) & ~ones) | (value << BigInt(sf.ofs));
+    for (let i = 0; i < field.valueSize; i++) {
+      const shift = BigInt(8 * (field.valueSize - 1 - i));
+      $value[i] = Number((newValue >> shift) & 0xffn);
+      $mask[i] = Number((newMask >> shift) & 0xffn);
+    }
+    this.set(field, $value, $mask);
+    if (field === VLAN_VID && sf.bits === 12) writeSubfield(this.mask, sf, -1n);
+  }
+
+  /** An Ethernet field implies an Ethernet packet unless packet_type was given. */
+  private defaultPacketType(): void {
+    if (this.mask.get32(L.O_PACKET_TYPE) === 0) this.mask.set32(L.O_PACKET_TYPE, 0xffffffff);
+  }
+}
+
+/** Splits `key=value,key2,...` as ovs-ofctl does: by commas and blanks, but not inside parentheses. */
+export function* splitKeyValues(text: string): Generator<{ key: string; value: string; column: number }> {
+  let at = 0;
+  for (;;) {
+    while (at < text.length && isDelimiter(text.charCodeAt(at))) at++;
+    if (at >= text.length) return;
+    const start = at;
+    while (at < text.length && !isKeyEnd(text.charCodeAt(at))) at++;
+    const key = text.slice(start, at);
+    const c = text.charCodeAt(at);
+    let value = "";
+    if (c === EQUALS || c === COLON) {
+      const from = ++at;
+      at = valueEnd(text, at);
+      value = text.slice(from, at);
+    } else if (c === OPEN) {
+      const from = at + 1;
+      at = valueEnd(text, at);
+      value = text.slice(from, text.charCodeAt(at - 1) === CLOSE ? at - 1 : at);
+    }
+    yield { key, value, column: start + 1 };
+  }
+}
+
+/** Parses a whole match: `tcp,nw_src=10.0.0.0/8`. Throws ETEXT in OVS's words, with the column of the item at fault. */
+export function parseMatch(text: string, ports?: PortResolver): Match {
+  const builder = new MatchBuilder(ports);
+  for (const { key, value, column } of splitKeyValues(text)) {
+    try {
+      if (builder.add(key, value)) continue;
+    } catch (error) {
+      throw error instanceof MegaflowError ? error.at({ column }) : error;
+    }
+    throw unknownKey(key, value).at({ column });
+  }
+  return builder;
+}
+
+/** The error for a key that is nothing known. */
+export function unknownKey(key: string, value: string): MegaflowError {
+  return new MegaflowError("ETEXT", value === "" ? `field ${key} missing value` : `unknown keyword ${key}`);
+}
+
+/**
+ * Matches `field` against OXM bytes; the field's earlier bits in the match are replaced, and `match.flow` keeps no bit
+ * outside the mask. Bits that the field does not have are ignored, as OVS does.
+ */
+export function setMatchField(
+  match: { flow: Flow; mask: Flow },
+  field: Field,
+  value: Uint8Array,
+  mask: Uint8Array,
+): void {
+  const { flow, mask: bits } = match;
+  if (field.size === 0)
+    throw new MegaflowError("EUNSUPPORTED", `${field.name}: tunnel options are not supported`);
+  if (field.offset === L.O_VLAN0_TCI) {
+    setVlan(match, field, getNumber(value, field.valueSize), getNumber(mask, field.valueSize));
+    return;
+  }
+  if (field.valueSize > 4) {
+    for (let i = 0; i < field.size; i++) {
+      bits.bytes[field.offset + i] = mask[i]!;
+      flow.bytes[field.offset + i] = value[i]! & mask[i]!;
+    }
+    return;
+  }
+  const m = getNumber(mask, field.valueSize);
+  const v = (getNumber(value, field.valueSize) & m) >>> 0;
+  if (field === IPV6_LABEL && v > 0xfffff) throw new MegaflowError("ETEXT", "OFPBMC_BAD_VALUE");
+  const whole = { field, ofs: 0, bits: field.bits };
+  writeSubfield32(flow, whole, v);
+  // Values that are narrower than their place leave nothing of it open.
+  if (
+    field.form === "of_port" ||
+    field.form === "of_port_oxm" ||
+    field === ICMP_TYPE ||
+    field === ICMP_CODE ||
+    field === ICMPV6_TYPE ||
+    field === ICMPV6_CODE ||
+    field === ND_OPTIONS_TYPE
+  ) {
+    bits.bytes.fill(m === 0 ? 0 : 0xff, field.offset, field.offset + field.size);
+    if (m === 0) flow.bytes.fill(0, field.offset, field.offset + field.size);
+  } else writeSubfield32(bits, whole, m);
+}
+
+/** The four ways to match the outer VLAN tag (ovs-fields(7), VLAN). */
+function setVlan(match: { flow: Flow; mask: Flow }, field: Field, value: number, mask: number): void {
+  const { flow, mask: bits } = match;
+  let tci = flow.get16(L.O_VLAN0_TCI);
+  let m = bits.get16(L.O_VLAN0_TCI);
+  const VID = 0x0fff;
+  const PCP = 0xe000;
+  if (field === DL_VLAN || field === VLAN_VID) {
+    if (mask === 0) {
+      // Any VLAN id; a matched priority still needs its tag.
+      m = m & PCP ? m & ~VID : 0;
+    } else if (field === DL_VLAN) {
+      if (value === 0xffff) {
+        tci = 0;
+        m = 0xffff;
+      } else {
+        tci = (tci & ~VID) | (value & VID) | L.VLAN_CFI;
+        m |= VID | L.VLAN_CFI;
+      }
+    } else {
+      const vid = mask & (VID | L.VLAN_CFI);
+      tci = (tci & PCP) | (value & vid);
+      m = (m & PCP) | vid;
+    }
+  } else if (field === DL_VLAN_PCP || field === VLAN_PCP) {
+    if (mask === 0) m = m & VID ? m & ~PCP : 0;
+    else {
+      tci = (tci & ~PCP) | ((value & 7) << 13) | L.VLAN_CFI;
+      m |= PCP | L.VLAN_CFI;
+    }
+  } else {
+    tci = value;
+    m = mask;
+  }
+  flow.set16(L.O_VLAN0_TCI, tci & m);
+  bits.set16(L.O_VLAN0_TCI, m);
+}
+
+const EQUALS = 0x3d;
+const COLON = 0x3a;
+const OPEN = 0x28;
+const CLOSE = 0x29;
+
+function isDelimiter(c: number): boolean {
+  return c === 0x2c || c === 0x20 || c === 0x09 || c === 0x0d || c === 0x0a;
+}
+
+function isKeyEnd(c: number): boolean {
+  return c === EQUALS || c === COLON || c === OPEN || isDelimiter(c);
+}
+
+/** Where the value that starts at `at` ends: at a delimiter outside parentheses, or where they close. */
+function valueEnd(text: string, at: number): number {
+  const parenthesized = text.charCodeAt(at) === OPEN;
+  let depth = 0;
+  for (; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === OPEN) depth++;
+    else if (c === CLOSE) {
+      depth--;
+      if (depth <= 0 && parenthesized) return at + 1;
+    } else if (depth <= 0 && isDelimiter(c)) return at;
+  }
+  return at;
+}

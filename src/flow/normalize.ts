@@ -1,0 +1,95 @@
+// What a switch makes of a match: fields that the matched packet type cannot have are dropped, and prerequisites that
+// cannot be dropped are refused (ovs-ofctl(8), "Flow Syntax": fields without their prerequisites are ignored).
+import { MegaflowError } from "../lib/errors.ts";
+import type { Flow } from "./flow.ts";
+import * as L from "./layout.ts";
+
+const ICMPV6_SOLICIT = 135;
+const ICMPV6_ADVERT = 136;
+
+/**
+ * Drops from a match what its prerequisites do not allow; true when anything was dropped. Throws ETEXT with the OpenFlow
+ * error that the switch would send for what it refuses: OFPBMC_BAD_PREREQ, OFPBAC_MATCH_INCONSISTENT.
+ */
+export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
+  const { flow, mask } = match;
+  const packetType = flow.get32(L.O_PACKET_TYPE);
+  const isEthernet = packetType === 0;
+  let dlType = flow.get16(L.O_DL_TYPE);
+  if (!isEthernet) dlType = packetType >>> 16 === 1 ? packetType & 0xffff : 0;
+  const isIpv4 = dlType === 0x0800;
+  const isIpv6 = dlType === 0x86dd;
+  const isIp = isIpv4 || isIpv6;
+  const isArp = dlType === 0x0806 || dlType === 0x8035;
+  const isMpls = dlType === 0x8847 || dlType === 0x8848;
+  const proto = flow.get8(L.O_NW_PROTO);
+  const hasPorts = isIp && (proto === 6 || proto === 17 || proto === 132);
+  const isIcmpv4 = isIpv4 && proto === 1;
+  const isIcmpv6 = isIpv6 && proto === 58;
+  const type = flow.get16(L.O_TP_SRC);
+  const isNd = isIcmpv6 && flow.get16(L.O_TP_DST) === 0;
+  const isSolicit = isNd && type === ICMPV6_SOLICIT;
+  const isAdvert = isNd && type === ICMPV6_ADVERT;
+
+  let dropped = false;
+  const drop = (allowed: boolean, at: number, size: number): void => {
+    if (allowed) return;
+    for (let i = at; i < at + size; i++) {
+      if (mask.bytes[i] === 0) continue;
+      mask.bytes[i] = flow.bytes[i] = 0;
+      dropped = true;
+    }
+  };
+  drop(isEthernet, L.O_DL_DST, 12);
+  drop(isIpv4 || isArp, L.O_NW_SRC, 8);
+  drop(isIp || isArp, L.O_NW_PROTO, 1);
+  drop(isIp, L.O_NW_FRAG, 1);
+  drop(isIp, L.O_NW_TOS, 2);
+  drop(hasPorts || isIcmpv4 || isIcmpv6, L.O_TP_SRC, 4);
+  drop((isIp && proto === 6) || isSolicit || isAdvert, L.O_TCP_FLAGS, 2);
+  drop(isSolicit || isAdvert, L.O_IGMP_GROUP, 4);
+  drop(isSolicit || isAdvert, L.O_ND_TARGET, 16);
+  drop(isArp || isSolicit, L.O_ARP_SHA, 6);
+  drop(isArp || isAdvert, L.O_ARP_THA, 6);
+  drop(isIpv6, L.O_IPV6_SRC, 32);
+  drop(isIpv6, L.O_IPV6_LABEL, 4);
+  drop(isMpls, L.O_MPLS_LSE0, 12);
+  drop(dlType === 0x894f, L.O_NSH_FLAGS, 28);
+  drop(mask.get8(L.O_CT_NW_PROTO) !== 0, L.O_CT_TP_SRC, 4);
+  if (isIcmpv4 || isIcmpv6) narrowIcmp(flow, mask);
+
+  // Neither OXM nor NXM can carry these.
+  if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {
+    throw new MegaflowError("ETEXT", "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
+  }
+  if (!isEthernet && mask.get16(L.O_DL_TYPE) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  // Ports are in the first fragment alone, and the original direction's addresses exist for a tracked connection alone.
+  if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) {
+    const needsHeader = mask.get32(L.O_TP_SRC) !== 0 || mask.get16(L.O_TCP_FLAGS) !== 0;
+    if (needsHeader) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  }
+  checkCt(flow, mask, isIpv4, isIpv6);
+  return dropped;
+}
+
+/** ICMP types and codes are 8 bits wide and matched exactly. */
+function narrowIcmp(flow: Flow, mask: Flow): void {
+  for (const at of [L.O_TP_SRC, L.O_TP_DST]) {
+    if (mask.get16(at) === 0) continue;
+    mask.set16(at, 0xffff);
+    flow.set8(at, 0);
+  }
+}
+
+function checkCt(flow: Flow, mask: Flow, isIpv4: boolean, isIpv6: boolean): void {
+  const v4 = mask.get32(L.O_CT_NW_SRC) !== 0 || mask.get32(L.O_CT_NW_DST) !== 0;
+  let v6 = false;
+  for (let i = L.O_CT_IPV6_SRC >> 2; i < (L.O_CT_IPV6_DST + 16) >> 2; i++) v6 ||= mask.words[i] !== 0;
+  if (!v4 && !v6 && mask.get8(L.O_CT_NW_PROTO) === 0) return;
+  // Tracked, and known to be valid: not invalid, or in some state.
+  const set = flow.get8(L.O_CT_STATE);
+  const clear = mask.get8(L.O_CT_STATE) & ~set;
+  const valid = (clear & L.CS_INVALID) !== 0 || (set & ~(L.CS_TRACKED | L.CS_INVALID)) !== 0;
+  if (!(set & L.CS_TRACKED) || !valid) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  if ((v4 && !isIpv4) || (v6 && !isIpv6)) throw new MegaflowError("ETEXT", "OFPBAC_MATCH_INCONSISTENT");
+}
