@@ -135,3 +135,94 @@ export const TCPS_CLOSING = 7;
 export const TCPS_LAST_ACK = 8;
 export const TCPS_FIN_WAIT_2 = 9;
 export const TCPS_TIME_WAIT = 10;
+
+// --- a connection, as the kernel's table keeps it and dumps read it -------------------------------------------------
+// Two parts, so that a frame of an established connection touches one cache line. Numbers are little endian; what is
+// marked n stands in network order, as in frames.
+//
+// The hot part, 64 bytes, 64-byte aligned:
+//   0 src n | 4 dst n: IPv4 addresses; for IPv6 a seeded 32-bit fold of each address (the addresses are in the cold part)
+//   8 sport n | 10 dport n; ICMP: 8 id n | 10 type u16; other protocols: zero
+//  12 protocol u8 | 13 family u8 (4 or 6) | 14 zone u16
+//  16 peer that opened the connection, 12 bytes: seqlo u32 | seqhi u32 | largest window u16 | window scale u8 | state u8
+//  28 the other peer, likewise. Protocols other than TCP keep their one state in the first peer's state
+//  40 expiration u64 (ms): expired when now >= expiration | 48 mark n | 52 flags CONN_F_*
+//  56 next in the hash chain (a reference) | 60 the tick of the expiry wheel at which it is looked at
+// The cold part, 112 bytes:
+//   0 label (16) n | 16 IPv6 src | 32 IPv6 dst | 48 reply src (16; IPv4 in the first 4) | 64 reply dst | 80 reply sport, dport:
+//  the reply tuple is filled under NAT only | 84 next in the hash chain of the reply tuple | 88 wheel prev | 92 wheel next
+//  96 free: zone limit, sequence skew, master connection of helpers
+export const CONN_HOT_SIZE = 64;
+export const CONN_SRC = 0;
+export const CONN_DST = 4;
+export const CONN_PORTS = 8;
+export const CONN_META = 12;
+export const CONN_PROTO = 12;
+export const CONN_FAMILY = 13;
+export const CONN_ZONE = 14;
+export const CONN_PEER_ORIG = 16;
+export const CONN_PEER_REPLY = 28;
+export const CONN_EXPIRATION = 40;
+export const CONN_MARK = 48;
+export const CONN_FLAGS = 52;
+export const CONN_NEXT = 56;
+export const CONN_DUE = 60;
+
+export const PEER_SEQLO = 0;
+export const PEER_SEQHI = 4;
+export const PEER_MAX_WIN = 8;
+export const PEER_WSCALE = 10;
+export const PEER_STATE = 11;
+
+export const CONN_COLD_SIZE = 112;
+export const COLD_LABEL = 0;
+export const COLD_SRC6 = 16;
+export const COLD_DST6 = 32;
+export const COLD_REPLY_SRC = 48;
+export const COLD_REPLY_DST = 64;
+export const COLD_REPLY_PORTS = 80;
+export const COLD_REPLY_NEXT = 84;
+export const COLD_PREV = 88;
+export const COLD_WHEEL_NEXT = 92;
+
+export const CONN_F_USED = 1;
+export const CONN_F_LABEL = 2; //     the label is other than zero
+export const CONN_F_SRC_NAT = 4;
+export const CONN_F_DST_NAT = 8;
+export const CONN_F_REPLY_NODE = 16; // the reply tuple has a place of its own in the hash table
+
+// A peer's window scale: the factor, and how it is known.
+export const WSCALE_MASK = 0x0f;
+export const WSCALE_UNKNOWN = 0x40; // picked up in mid-stream
+export const WSCALE_KNOWN = 0x80; //  told in its SYN
+
+// States of connections other than TCP.
+export const OTHER_FIRST = 0;
+export const OTHER_MULTIPLE = 1;
+export const OTHER_BIDIR = 2;
+export const ICMP_FIRST = 0;
+export const ICMP_REPLY = 1;
+
+// Timeouts by state, in the order of the kernel's table of seconds (OVS's names in ovs-vswitchd.conf.db(5), CT_Timeout_Policy).
+export const TM_TCP_FIRST = 0; //       tcp_syn_sent
+export const TM_TCP_OPENING = 1; //     tcp_syn_recv
+export const TM_TCP_ESTABLISHED = 2; // tcp_established
+export const TM_TCP_CLOSING = 3; //     tcp_fin_wait: one side has sent FIN
+export const TM_TCP_FIN_WAIT = 4; //    tcp_time_wait: both have
+export const TM_TCP_CLOSED = 5; //      tcp_close: both FINs are acknowledged, or a reset
+export const TM_OTHER_FIRST = 6; //     udp_first
+export const TM_OTHER_MULTIPLE = 7; //  udp_single
+export const TM_OTHER_BIDIR = 8; //     udp_multiple
+export const TM_ICMP_FIRST = 9; //      icmp_first
+export const TM_ICMP_REPLY = 10; //     icmp_reply
+export const TM_COUNT = 11;
+
+// Conntrack counters, by index of the kernel's conntrackCounter().
+export const CTC_CONNECTIONS = 0; //  in the table now, expired ones that are not yet swept among them
+export const CTC_CREATED = 1;
+export const CTC_FULL = 2; //         not committed: the table was full
+export const CTC_EXTRACT = 3; //      untrackable: not IP, a fragment, short or lying headers
+export const CTC_IP_CSUM = 4; //      untrackable: bad IPv4 header checksum
+export const CTC_L4_CSUM = 5; //      untrackable: bad TCP, UDP or ICMP checksum
+export const CTC_NAT_EXHAUSTED = 6; // not committed: no tuple was free
+export const CTC_COUNT = 7;

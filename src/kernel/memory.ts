@@ -24,6 +24,7 @@ export const CLONE_DEPTH_MAX: u32 = 64;
 //  16 l2_5 offset (MPLS) | 20 l3 offset | 24 l4 offset: OFFSET_NONE where the frame has no such header
 //  28 flags PKT_F_* | 32 keyMap u64: bit n set when block n of KEY may be other than zero
 //  40 nowMs u64 | 48 max_len of the next output, 0 for none | 52 recirculations so far | 56 dl_type offset (innermost EtherType)
+//  60 the connection that the last ct() of this frame found, plus one (0: none) | 64 how: PKT_CONN_F_*; both zero when a frame comes in
 export const PKT_PTR: usize = 0;
 export const PKT_LEN: usize = 4;
 export const PKT_WIRE_LEN: usize = 8;
@@ -37,6 +38,8 @@ export const PKT_NOW: usize = 40;
 export const PKT_TRUNC: usize = 48;
 export const PKT_DEPTH: usize = 52;
 export const PKT_TYPE_OFFSET: usize = 56;
+export const PKT_CONN: usize = 60;
+export const PKT_CONN_FLAGS: usize = 64;
 
 export const OFFSET_NONE: u32 = 0xffffffff;
 
@@ -44,6 +47,10 @@ export const OFFSET_NONE: u32 = 0xffffffff;
 export const PKT_F_OWNED: u32 = 1;
 /** The frame was changed since KEY was made: it is parsed again before KEY is next read. */
 export const PKT_F_DIRTY: u32 = 2;
+
+/** PKT_CONN_FLAGS: the frame goes in the connection's reply direction; it is an ICMP error about the connection. */
+export const PKT_CONN_F_REPLY: u32 = 1;
+export const PKT_CONN_F_RELATED: u32 = 2;
 
 /** Bytes free before an owned frame: room to push tags and labels. */
 export const HEADROOM: u32 = 128;

@@ -1,0 +1,359 @@
+// The ct and ct_clear actions: a frame's connection is looked up, judged, made (commit), and written into the key.
+//
+// The verdicts are those of OVS's userspace conntrack. Two things about them are easily missed:
+//
+// - A frame remembers the connection its last ct() found (PKT_CONN). A further ct() in the same zone does not judge the
+//   frame again: the state bits stay, the mark and label are read anew. Otherwise ct(commit) of an established
+//   connection would count the same segment twice.
+// - State bits gather while a frame stays in one zone and start anew in another.
+//
+// Fragments are not reassembled yet: each is invalid. NAT and helpers: conntrackExecute leaves them out (the pipeline
+// refuses them).
+import {
+  COLD_DST6,
+  COLD_LABEL,
+  COLD_SRC6,
+  CONN_F_LABEL,
+  CONN_FAMILY,
+  CONN_FLAGS,
+  CONN_MARK,
+  CONN_PORTS,
+  CONN_PROTO,
+  CONN_SRC,
+  CONN_ZONE,
+  CT_F_COMMIT,
+  CT_F_FORCE,
+  CT_F_LABEL,
+  CT_F_MARK,
+  CTC_FULL,
+} from "../datapath/abi.ts";
+import {
+  B_CT,
+  B_CT_IPV6_DST,
+  B_CT_IPV6_SRC,
+  B_CT_LABEL,
+  B_META,
+  CS_ESTABLISHED,
+  CS_INVALID,
+  CS_NEW,
+  CS_RELATED,
+  CS_REPLY_DIR,
+  CS_TRACKED,
+  O_CT_IPV6_DST,
+  O_CT_IPV6_SRC,
+  O_CT_LABEL,
+  O_CT_MARK,
+  O_CT_STATE,
+  O_CT_TP_SRC,
+  O_CT_ZONE,
+} from "../flow/layout.ts";
+import { icmp6Opens, icmpNew, icmpOpens, icmpUpdate } from "./conntrack-icmp.ts";
+import {
+  dst6,
+  extractTuple,
+  hash,
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  l4,
+  l4Size,
+  payload,
+  proto,
+  related,
+  reversed,
+  src6,
+  tuple,
+} from "./conntrack-key.ts";
+import { otherNew, otherUpdate } from "./conntrack-other.ts";
+import {
+  allocate,
+  conntrackCold,
+  conntrackCounter,
+  conntrackExpire,
+  conntrackHot,
+  conntrackInit,
+  conntrackNext,
+  conntrackSeed,
+  conntrackSetTimeout,
+  conntrackSize,
+  count,
+  insert,
+  lookup,
+  remove,
+} from "./conntrack-table.ts";
+import { TCP_REOPEN, TCP_STILL_NEW, TCP_VALID, tcpNew, tcpOpens, tcpUpdate } from "./conntrack-tcp.ts";
+import {
+  KEY,
+  PKT,
+  PKT_CONN,
+  PKT_CONN_F_RELATED,
+  PKT_CONN_F_REPLY,
+  PKT_CONN_FLAGS,
+  PKT_KEY_MAP,
+  PKT_L4,
+  PKT_NOW,
+} from "./memory.ts";
+
+export {
+  conntrackCold,
+  conntrackCounter,
+  conntrackExpire,
+  conntrackHot,
+  conntrackInit,
+  conntrackNext,
+  conntrackSeed,
+  conntrackSetTimeout,
+  conntrackSize,
+};
+
+// Words of A_CT (datapath/abi.ts), as byte offsets.
+const CT_FLAGS: usize = 4;
+const CT_ZONE: usize = 8;
+const CT_MARK: usize = 12;
+const CT_MARK_MASK: usize = 16;
+const CT_LABEL: usize = 20;
+const CT_LABEL_MASK: usize = 36;
+
+const PORT_FTP: u32 = 0x1500; // 21, 69 as they stand in memory
+const PORT_TFTP: u32 = 0x4500;
+
+/** Runs the A_CT word at `action` on the frame in PKT, whose KEY is current; writes the connection fields of KEY. */
+export function conntrackExecute(action: usize): void {
+  const flags = load<u32>(action, CT_FLAGS);
+  const zone = load<u32>(action, CT_ZONE) & 0xffff;
+  const force = (flags & CT_F_FORCE) != 0;
+  const cached = load<u32>(PKT, PKT_CONN);
+
+  if (cached != 0 && !force) {
+    const h = conntrackHot(cached - 1);
+    if ((load<u16>(h, CONN_ZONE) as u32) == zone && !isHelperPort(h)) {
+      // Judged before in this zone.
+      storeZone(zone);
+      readMarkAndLabel(cached - 1, h);
+      setMarkAndLabel(action, flags, cached - 1, h);
+      return;
+    }
+  }
+  if (!extractTuple(zone)) {
+    writeUntracked(zone);
+    return;
+  }
+
+  // State bits do not cross from zone to zone.
+  let state = load<u8>(KEY, O_CT_STATE) as u32;
+  if ((bswap<u16>(load<u16>(KEY, O_CT_ZONE)) as u32) != zone) state = 0;
+
+  const now = load<u64>(PKT, PKT_NOW);
+  let found = lookup(tuple, reversed, hash, src6, dst6, now);
+  const reply = (found & 1) != 0;
+  let index: i32 = ((found >> 1) as i32) - 1;
+  if (force && reply) {
+    // ct(force,commit): a connection that was opened the other way gives way to one opened this way.
+    remove(index as u32);
+    index = -1;
+  }
+
+  let fresh = false;
+  if (index >= 0) {
+    if (related) {
+      state |= CS_RELATED;
+      if (reply) state |= CS_REPLY_DIR;
+    } else {
+      const verdict = update(index as u32, reply, now);
+      if (verdict == TCP_VALID) {
+        state = (state | CS_ESTABLISHED) & ~CS_NEW;
+        if (reply) state |= CS_REPLY_DIR;
+      } else if (verdict == TCP_STILL_NEW) {
+        state |= CS_NEW;
+      } else if (verdict == TCP_REOPEN) {
+        remove(index as u32);
+        index = -1;
+        fresh = true;
+      } else {
+        state = CS_INVALID;
+      }
+    }
+  } else if (related) {
+    // An error about a connection that is not there.
+    state = CS_INVALID;
+  } else {
+    fresh = true;
+  }
+
+  if (fresh) {
+    if (opens()) {
+      state = CS_NEW;
+      if ((flags & CT_F_COMMIT) != 0) index = create(now);
+    } else {
+      state = CS_INVALID;
+    }
+  }
+
+  writeTracked(state | CS_TRACKED, zone, index);
+  if (index >= 0) {
+    const h = conntrackHot(index as u32);
+    setMarkAndLabel(action, flags, index as u32, h);
+  }
+  store<u32>(PKT, (index + 1) as u32, PKT_CONN);
+  store<u32>(PKT, (reply ? PKT_CONN_F_REPLY : 0) | (related ? PKT_CONN_F_RELATED : 0), PKT_CONN_FLAGS);
+}
+
+/** ct_clear: the frame is as untracked as when it came in. */
+export function conntrackClear(): void {
+  store<u32>(PKT, 0, PKT_CONN);
+  store<u32>(PKT, 0, PKT_CONN_FLAGS);
+  clearFields();
+}
+
+/** OVS never takes FTP and TFTP control frames for judged. */
+function isHelperPort(h: usize): bool {
+  const p = load<u8>(h, CONN_PROTO) as u32;
+  if (p != IPPROTO_TCP && p != IPPROTO_UDP) return false;
+  const ports = load<u32>((load<u32>(PKT) as usize) + (load<u32>(PKT, PKT_L4) as usize));
+  if (p == IPPROTO_TCP) return (ports & 0xffff) == PORT_FTP || ports >> 16 == PORT_FTP;
+  return ports >> 16 == PORT_TFTP;
+}
+
+/** The protocol's judgement on a frame of a known connection: TCP_*. */
+function update(index: u32, reply: bool, now: u64): u32 {
+  const h = conntrackHot(index);
+  if (proto == IPPROTO_TCP) return tcpUpdate(index, h, l4, payload, reply, now);
+  if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
+    icmpUpdate(index, h, reply, now);
+    return TCP_VALID;
+  }
+  return otherUpdate(index, h, reply, now) ? TCP_STILL_NEW : TCP_VALID;
+}
+
+/** Whether the frame may open a connection. */
+function opens(): bool {
+  if (proto == IPPROTO_TCP) return tcpOpens(l4);
+  if (proto == IPPROTO_ICMP) return l4Size != 0 && icmpOpens(load<u8>(l4) as u32);
+  if (proto == IPPROTO_ICMPV6) return l4Size != 0 && icmp6Opens(load<u8>(l4) as u32);
+  return true;
+}
+
+/** Commits the frame's connection: its index, or -1 when the table is full. */
+function create(now: u64): i32 {
+  const index = allocate(now);
+  if (index < 0) {
+    count(CTC_FULL);
+    return -1;
+  }
+  const h = conntrackHot(index as u32);
+  v128.store(h, tuple);
+  if (src6 != 0) {
+    const c = conntrackCold(index as u32);
+    v128.store(c, v128.load(src6), COLD_SRC6);
+    v128.store(c, v128.load(dst6), COLD_DST6);
+  }
+  if (proto == IPPROTO_TCP) tcpNew(h, l4, payload, now);
+  else if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) icmpNew(h, now);
+  else otherNew(h, now);
+  insert(index as u32, now);
+  return index;
+}
+
+// --- the connection fields of KEY ------------------------------------------------------------------------------------
+
+/** A frame that cannot be tracked: +inv+trk and nothing else. */
+function writeUntracked(zone: u32): void {
+  clearFields();
+  store<u8>(KEY, (CS_INVALID | CS_TRACKED) as u8, O_CT_STATE);
+  storeZone(zone);
+}
+
+function storeZone(zone: u32): void {
+  store<u16>(KEY, bswap<u16>(zone as u16), O_CT_ZONE);
+  store<u64>(PKT, load<u64>(PKT, PKT_KEY_MAP) | (1 << B_CT), PKT_KEY_MAP);
+}
+
+function clearFields(): void {
+  const map = load<u64>(PKT, PKT_KEY_MAP);
+  const zero = i32x4.splat(0);
+  store<u32>(KEY, 0, O_CT_TP_SRC);
+  v128.store(KEY, zero, O_CT_STATE);
+  if ((map & (1 << B_CT_LABEL)) != 0) v128.store(KEY, zero, O_CT_LABEL);
+  if ((map & (1 << B_CT_IPV6_SRC)) != 0) v128.store(KEY, zero, O_CT_IPV6_SRC);
+  if ((map & (1 << B_CT_IPV6_DST)) != 0) v128.store(KEY, zero, O_CT_IPV6_DST);
+}
+
+/** State, zone, the original tuple, and the mark and label of connection `index`; of the frame's own tuple when it is -1. */
+function writeTracked(state: u32, zone: u32, index: i32): void {
+  let map = load<u64>(PKT, PKT_KEY_MAP) | (1 << B_CT) | (1 << B_META);
+  let key = tuple;
+  let mark: u32 = 0;
+  let label = i32x4.splat(0);
+  let from6 = src6;
+  let to6 = dst6;
+  if (index >= 0) {
+    const h = conntrackHot(index as u32);
+    key = v128.load(h);
+    mark = load<u32>(h, CONN_MARK);
+    if ((load<u32>(h, CONN_FLAGS) & CONN_F_LABEL) != 0) {
+      label = v128.load(conntrackCold(index as u32), COLD_LABEL);
+      map |= 1 << B_CT_LABEL;
+    }
+    if (src6 != 0) {
+      from6 = conntrackCold(index as u32) + (COLD_SRC6 as usize);
+      to6 = conntrackCold(index as u32) + (COLD_DST6 as usize);
+    }
+  }
+  const meta = i32x4.extract_lane(key, 3) as u32;
+  const protocol = meta & 0xff;
+  const v6 = ((meta >> 8) & 0xff) == 6;
+  let head = i32x4.splat(0);
+  head = i32x4.replace_lane(head, 0, state | (protocol << 8) | ((bswap<u16>(zone as u16) as u32) << 16));
+  head = i32x4.replace_lane(head, 1, mark);
+  if (!v6) {
+    head = i32x4.replace_lane(head, 2, i32x4.extract_lane(key, 0));
+    head = i32x4.replace_lane(head, 3, i32x4.extract_lane(key, 1));
+  }
+  v128.store(KEY, head, O_CT_STATE);
+  let ports = i32x4.extract_lane(key, 2) as u32;
+  // ICMP: the type and the code (0) stand for the ports.
+  if (protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) ports = (ports >> 16) << 8;
+  store<u32>(KEY, ports, O_CT_TP_SRC);
+  if ((map & (1 << B_CT_LABEL)) != 0) v128.store(KEY, label, O_CT_LABEL);
+  if (v6) {
+    v128.store(KEY, v128.load(from6), O_CT_IPV6_SRC);
+    v128.store(KEY, v128.load(to6), O_CT_IPV6_DST);
+    map |= (1 << B_CT_IPV6_SRC) | (1 << B_CT_IPV6_DST);
+  } else if ((map & ((1 << B_CT_IPV6_SRC) | (1 << B_CT_IPV6_DST))) != 0) {
+    v128.store(KEY, i32x4.splat(0), O_CT_IPV6_SRC);
+    v128.store(KEY, i32x4.splat(0), O_CT_IPV6_DST);
+  }
+  store<u64>(PKT, map, PKT_KEY_MAP);
+}
+
+function readMarkAndLabel(index: u32, h: usize): void {
+  store<u32>(KEY, load<u32>(h, CONN_MARK), O_CT_MARK);
+  const map = load<u64>(PKT, PKT_KEY_MAP);
+  if ((load<u32>(h, CONN_FLAGS) & CONN_F_LABEL) != 0) {
+    v128.store(KEY, v128.load(conntrackCold(index), COLD_LABEL), O_CT_LABEL);
+    store<u64>(PKT, map | (1 << B_CT_LABEL), PKT_KEY_MAP);
+  } else if ((map & (1 << B_CT_LABEL)) != 0) {
+    v128.store(KEY, i32x4.splat(0), O_CT_LABEL);
+  }
+}
+
+/** The action's mark and label, masked, into the connection and KEY. */
+function setMarkAndLabel(action: usize, flags: u32, index: u32, h: usize): void {
+  if ((flags & CT_F_MARK) != 0) {
+    const mask = load<u32>(action, CT_MARK_MASK);
+    const old = bswap<u32>(load<u32>(KEY, O_CT_MARK));
+    const mark = bswap<u32>(load<u32>(action, CT_MARK) | (old & ~mask));
+    store<u32>(KEY, mark, O_CT_MARK);
+    store<u32>(h, mark, CONN_MARK);
+  }
+  if ((flags & CT_F_LABEL) != 0) {
+    const old = v128.load(KEY, O_CT_LABEL);
+    const label = v128.or(v128.load(action, CT_LABEL), v128.andnot(old, v128.load(action, CT_LABEL_MASK)));
+    v128.store(KEY, label, O_CT_LABEL);
+    v128.store(conntrackCold(index), label, COLD_LABEL);
+    const connFlags = load<u32>(h, CONN_FLAGS);
+    store<u32>(h, v128.any_true(label) ? connFlags | CONN_F_LABEL : connFlags & ~CONN_F_LABEL, CONN_FLAGS);
+    store<u64>(PKT, load<u64>(PKT, PKT_KEY_MAP) | (1 << B_CT_LABEL), PKT_KEY_MAP);
+  }
+}
