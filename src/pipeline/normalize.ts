@@ -1,6 +1,6 @@
 // What a match may say at all: a flow whose prerequisites the match does not fix has no such field, so matching on it
 // means nothing. OVS drops those fields from a flow before it enters a table, and so do we (ovs-ofctl(8), "normalized").
-import { Flow, FLOW_WORDS, type Match } from "../flow/flow.ts";
+import { FLOW_WORDS, Flow, type Match } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 
 const ETH_IP = 0x0800;
