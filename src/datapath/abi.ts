@@ -27,20 +27,65 @@ export const OUT_KIND_PORT = 0;
 export const OUT_KIND_USERSPACE = 1;
 
 // --- verdict, kernel to host, one per frame of the batch, 16 bytes -----------------------------------------------
-//   0 outputs u32 | 4 userspace u32 | 8 drop reason u32 (0 when it went somewhere) | 12 megaflow u32 (the last one hit)
+//   0 outputs u32 | 4 userspace u32 | 8 drop reason u32 (0 when it went somewhere) | 12 tag u32 (MF_TAG of the last megaflow hit, 0 for none)
 export const VERDICT_SIZE = 16;
 export const VERDICT_OUTPUTS = 0;
 export const VERDICT_USERSPACE = 4;
 export const VERDICT_DROP = 8;
-export const VERDICT_MEGAFLOW = 12;
+export const VERDICT_TAG = 12;
 
-// --- megaflow statistics, 32 bytes each, indexed by megaflow id --------------------------------------------------
-//   0 packets u64 | 8 bytes u64 | 16 usedMs u64 (0: never) | 24 tcpFlags u16 (host order, OR of all) | 26 reserved
-export const MEGAFLOW_STATS_SIZE = 32;
-export const STATS_PACKETS = 0;
-export const STATS_BYTES = 8;
-export const STATS_USED = 16;
-export const STATS_TCP_FLAGS = 24;
+// --- megaflow record, in the kernel's heap; its address is the megaflow's handle -----------------------------------
+//   0 packets u64 | 8 bytes u64 | 16 usedMs u64 (0: never) | 24 tcpFlags u32 (OR of all, network order in the low 16 bits)
+//  28 generation u32 (changes when the record is freed, so that a stale reference is noticed) | 32 program address u32
+//  36 subtable address u32 | 40 hash u32 | 44 record size u32 | 48 quick port u32: the program is one output to it, else NO_QUICK_PORT
+//  52 program words u32 | 56 tag u32 (the host's: what to say of a frame that ends here) | 60 reserved | 64 the masked key, the subtable's blocks one after the other | the program
+export const MF_PACKETS = 0;
+export const MF_BYTES = 8;
+export const MF_USED = 16;
+export const MF_TCP_FLAGS = 24;
+export const MF_GENERATION = 28;
+export const MF_PROGRAM = 32;
+export const MF_SUBTABLE = 36;
+export const MF_HASH = 40;
+export const MF_SIZE = 44;
+export const MF_QUICK_PORT = 48;
+export const MF_PROGRAM_WORDS = 52;
+export const MF_TAG = 56;
+export const MF_KEY = 64;
+export const NO_QUICK_PORT = 0xffffffff;
+
+// --- subtable: the megaflows of one mask -----------------------------------------------------------------------------
+//   0 blocks u32 (how many of the key the mask touches) | 4 slots - 1 u32 | 8 slot table address u32 (slot: hash u32, record u32)
+//  12 megaflows u32 | 16 block map u64 | 24 hits u32 since ranked | 28 reserved
+//  32 block numbers u8 x 36 | 80 masks, 16 bytes a block
+export const ST_BLOCKS = 0;
+export const ST_SLOT_MASK = 4;
+export const ST_SLOTS = 8;
+export const ST_COUNT = 12;
+export const ST_MAP = 16;
+export const ST_HITS = 24;
+export const ST_BLOCK_NUMBERS = 32;
+export const ST_MASKS = 80;
+
+// --- meter, drawn in kernel/meter.ts ---------------------------------------------------------------------------------
+export const METERS_MAX = 1024;
+export const METER_BANDS_MAX = 8;
+export const METER_FLAGS = 0;
+export const METER_BANDS = 4;
+export const METER_USED = 8;
+export const METER_PACKETS = 16;
+export const METER_BYTES = 24;
+export const METER_MAX_PAUSE = 32;
+export const METER_BANDS_AT = 40;
+export const BAND_RATE = 0;
+export const BAND_BURST = 4;
+export const BAND_BUCKET = 8;
+export const BAND_PACKETS = 16;
+export const BAND_BYTES = 24;
+export const BAND_SIZE = 32;
+export const METER_SIZE = 296;
+export const METER_F_VALID = 1;
+export const METER_F_PKTPS = 2;
 
 // --- datapath actions --------------------------------------------------------------------------------------------
 // A program is a run of u32 words; an action's first word is its code | its length in words (this word included) << 8.
@@ -120,8 +165,23 @@ export const RECIRC_DEPTH_MAX = 8;
 export const BATCH_MAX = 256;
 export const PROGRAM_WORDS_MAX = 65536;
 
-// --- upcall answers (the kernel's import `upcall` returns a megaflow id >= 0, or one of these) ---------------------
-export const UPCALL_DROP = -1; //         no actions for this frame; counted as DROP_UPCALL
+// --- the kernel's configuration: words at HEAP before init() --------------------------------------------------------
+export const CONFIG_EXACT_ENTRIES = 0; //    exact-match cache entries, a power of two, 0 for none
+export const CONFIG_EXACT_INVERSE = 1; //    of the insertions that would replace a live entry, one in this many does
+export const CONFIG_SUBTABLES = 2; //        masks at most
+export const CONFIG_CONNECTIONS = 3; //      connections at most
+export const CONFIG_OUT_DESCRIPTORS = 4; //  output descriptors before the host is called
+export const CONFIG_ARENA_BYTES = 5; //      room for a batch of frames
+export const CONFIG_OUT_ARENA_BYTES = 6; //  room for changed frames
+export const CONFIG_RECORD_BYTES = 7; //     heap of megaflow records
+export const CONFIG_TABLE_BYTES = 8; //      heap of subtables and their slots
+export const CONFIG_CACHE = 9; //            0: every lookup is an upcall
+export const CONFIG_FAST_PARSE = 10; //      0: every frame goes through the general parser
+export const CONFIG_SEED = 11; //            two words
+export const TRANSIENT_BYTES = 1048576; //   programs of one frame's uncached upcalls
+
+// --- upcall answers: the kernel's import `upcall` returns a megaflow's address, or ----------------------------------
+export const UPCALL_DROP = 0; //          no actions for this frame; counted as DROP_UPCALL
 
 // --- conntrack TCP states, in the order OVS numbers them -----------------------------------------------------------
 export const TCPS_CLOSED = 0;

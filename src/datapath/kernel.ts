@@ -36,7 +36,10 @@ export function loadKernel(byteLength: number, imports: KernelImports): Kernel {
   const abort = (): never => {
     throw new AssertionError("the kernel aborted");
   };
-  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory, abort, ...imports } });
+  // asc names an import's module after the file that declares it.
+  const { upcall, flush } = imports;
+  const modules = { env: { memory, abort }, execute: { upcall }, output: { flush } };
+  const instance = new WebAssembly.Instance(kernelModule(), modules);
   return {
     memory,
     exports: instance.exports,

@@ -5,8 +5,12 @@
 //   0x10000  PKT   the frame being worked on (below)
 //   0x10100  KEY   its flow key, KEY_SIZE bytes, zero where the frame has nothing
 //   0x10400  SAVE  PKT and KEY of the frames that a clone or a sample interrupts, CLONE_DEPTH_MAX deep
+//   0x1e000  HASH_KEYS  two random odd u64 per key block (hash.ts of each cache multiplies with them)
+//   0x1e400  KEY_IN     a flow key from the host, KEY_SIZE bytes
+//   0x1e800  MASK_IN    a mask from the host, KEY_SIZE bytes
 //   0x20000  HEAP  regions whose sizes the host chooses at start (kernel.ts, init), each 64-byte aligned:
-//                  exact-match cache | megaflows | subtables | programs | connections | arena | output arena | descriptors
+//                  subtable order | exact-match cache | connections | frame descriptors | verdicts | output descriptors |
+//                  program from the host | transient megaflows | input arena | output arena | heap (megaflows, subtables, their tables)
 //
 // Sub-word structures are little endian; frames and keys are big endian.
 import { KEY_SIZE } from "../flow/layout.ts";
@@ -14,6 +18,9 @@ import { KEY_SIZE } from "../flow/layout.ts";
 export const PKT: usize = 0x10000;
 export const KEY: usize = 0x10100;
 export const SAVE: usize = 0x10400;
+export const HASH_KEYS: usize = 0x1e000;
+export const KEY_IN: usize = 0x1e400;
+export const MASK_IN: usize = 0x1e800;
 export const HEAP: usize = 0x20000;
 
 export const SAVE_SIZE: usize = 0x340; // PKT (0x100) and KEY (0x240)

@@ -1,0 +1,427 @@
+// The datapath's outside: one kernel with its memory, the megaflows installed in it, and the upcalls it makes.
+//
+// The host stages frames, calls receive(), and takes the outputs and the verdicts; see kernel/receive.ts for the inside.
+import { Flow, KEY_WORDS } from "../flow/flow.ts";
+import { KEY_SIZE, O_NW_PROTO, O_TCP_FLAGS } from "../flow/layout.ts";
+import { assert } from "../lib/assert.ts";
+import * as abi from "./abi.ts";
+import type { Userspace } from "./action.ts";
+import { type Kernel, loadKernel } from "./kernel.ts";
+import { Megaflow } from "./megaflow.ts";
+import { encodeProgram } from "./program.ts";
+import type { DropInfo, Miss, Translation, UpcallHandler } from "./upcall.ts";
+
+export interface DatapathOptions {
+  /** False sends every lookup to the pipeline. */
+  readonly cache?: boolean;
+  /** False sends every frame through the general parser. */
+  readonly fastParse?: boolean;
+  /** Of the hashes and of sampling. */
+  readonly seed?: bigint;
+  /** A power of two; 0 for no exact-match cache. */
+  readonly exactEntries?: number;
+  /** Of the insertions that would replace a live entry of the exact-match cache, one in this many does. */
+  readonly exactInverse?: number;
+  readonly megaflowsMax?: number;
+  readonly connectionsMax?: number;
+}
+
+/** Receives what the kernel sends; the bytes are valid during the call only. */
+export interface OutputSink {
+  /** `frame` is the frame's index in the batch. */
+  port(
+    port: number,
+    memory: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    frame: number,
+  ): void;
+  userspace(
+    userspace: Userspace,
+    memory: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    frame: number,
+    key: Flow,
+  ): void;
+}
+
+/** What became of a frame. */
+export interface Verdict {
+  readonly outputs: number;
+  readonly userspace: number;
+  /** A DROP_ number, DROP_NONE when it went somewhere. */
+  readonly drop: number;
+  /** Said by the pipeline of a frame that ends where this one did; null when it never got there. */
+  readonly info: DropInfo | null;
+}
+
+/** How lookups were answered. */
+export interface CacheCounters {
+  readonly exact: number;
+  readonly megaflow: number;
+  readonly upcall: number;
+}
+
+const HEAP = 0x20000;
+const ARENA_BYTES = 17 << 20; // a batch of the longest frames
+const OUT_ARENA_BYTES = 32 << 20;
+const OUT_DESCRIPTORS = 4096;
+const SUBTABLES_MAX = 4096;
+const RECORD_BYTES_EACH = 320; // a megaflow of 8 key blocks and a program of 25 words
+const SLACK = 64;
+const TCP = 6;
+
+export class Datapath {
+  readonly kernel: Kernel;
+  readonly megaflows = new Map<number, Megaflow>();
+  /** Called while frames are being worked on when descriptors have to be taken, and by takeOutputs(). */
+  sink: OutputSink | null = null;
+  /** A problem inside an upcall: it must not travel through the kernel, so it waits here until receive() returns. */
+  #failure: unknown = null;
+  readonly #handler: UpcallHandler;
+  readonly #cache: boolean;
+  readonly #megaflowsMax: number;
+  readonly #userspace: Userspace[] = [];
+  readonly #userspaceIndex = new Map<string, number>();
+  readonly #tags: (DropInfo | null)[] = [null];
+  readonly #tagIndex = new Map<string, number>();
+  readonly #missFlow = new Flow();
+  readonly #keyOut = new Flow();
+  readonly #at: {
+    readonly pkt: number;
+    readonly key: number;
+    readonly keyIn: number;
+    readonly maskIn: number;
+    readonly frames: number;
+    readonly verdicts: number;
+    readonly descriptors: number;
+    readonly program: number;
+    readonly arena: number;
+  };
+  readonly #programWords: Uint32Array;
+  #staged = 0;
+  #arenaUsed = 0;
+  /** What the upcall at hand is asked to do after the new megaflow is in place: revalidation, mostly. */
+  afterUpcall: (() => void) | null = null;
+
+  constructor(handler: UpcallHandler, options: DatapathOptions = {}) {
+    this.#handler = handler;
+    this.#cache = options.cache ?? true;
+    this.#megaflowsMax = options.megaflowsMax ?? 200_000;
+    this.kernel = startKernel(options, {
+      upcall: () => this.#upcall(),
+      flush: () => this.#drain(),
+    });
+    const x = this.kernel.exports;
+    this.#at = {
+      pkt: x.pktAt(),
+      key: x.keyAt(),
+      keyIn: x.keyInAt(),
+      maskIn: x.maskInAt(),
+      frames: x.framesAt(),
+      verdicts: x.verdictsAt(),
+      descriptors: x.descriptorsAt(),
+      program: x.programAt(),
+      arena: x.arenaAt(),
+    };
+    this.#programWords = new Uint32Array(this.kernel.memory.buffer, this.#at.program, abi.PROGRAM_WORDS_MAX);
+  }
+
+  /** Frames staged for the next receive(). */
+  get staged(): number {
+    return this.#staged;
+  }
+
+  /** Stages a frame: copies its bytes into the kernel. False when the batch is full; nothing is staged then. */
+  stage(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    inPort: number,
+    timeMs: number,
+  ): boolean {
+    if (this.#staged === abi.BATCH_MAX) return false;
+    // A frame too long for the switch is dropped by its length; its bytes are not needed.
+    const kept = Math.min(length, abi.MAX_FRAME);
+    if (this.#arenaUsed + kept + SLACK > ARENA_BYTES) return false;
+    const at = this.#at.arena + this.#arenaUsed;
+    const bytes = this.kernel.bytes;
+    if (kept <= 64) for (let i = 0; i < kept; i++) bytes[at + i] = data[offset + i]!;
+    else bytes.set(data.subarray(offset, offset + kept), at);
+    this.#arenaUsed = (this.#arenaUsed + kept + SLACK) & ~15;
+    const words = this.kernel.words;
+    const d = (this.#at.frames + this.#staged * abi.FRAME_DESC_SIZE) >>> 2;
+    words[d + (abi.FRAME_PTR >> 2)] = at;
+    words[d + (abi.FRAME_LEN >> 2)] = kept;
+    words[d + (abi.FRAME_WIRE_LEN >> 2)] = wireLength;
+    words[d + (abi.FRAME_IN_PORT >> 2)] = inPort;
+    words[d + (abi.FRAME_TIME >> 2)] = timeMs % 0x100000000;
+    words[d + (abi.FRAME_TIME >> 2) + 1] = timeMs / 0x100000000;
+    this.#staged++;
+    return true;
+  }
+
+  /**
+   * Works on the staged frames from number `from` on, until one's time has reached `deadlineMs`. Returns how many were
+   * done. Call takeOutputs() and verdict() for them before the next call, and clear() when all are done.
+   */
+  receive(from: number, deadlineMs: number): number {
+    const deadline = Number.isFinite(deadlineMs) ? BigInt(Math.ceil(deadlineMs)) : 0xffffffffffffffffn;
+    const frames = this.#at.frames + from * abi.FRAME_DESC_SIZE;
+    const done = this.kernel.exports.receive(frames, this.#staged - from, deadline);
+    if (this.#failure !== null) {
+      const failure = this.#failure;
+      this.#failure = null;
+      throw failure;
+    }
+    return done;
+  }
+
+  /** The time of the n-th staged frame, ms. */
+  stagedTimeMs(n: number): number {
+    const at = (this.#at.frames + n * abi.FRAME_DESC_SIZE + abi.FRAME_TIME) >>> 2;
+    return this.kernel.words[at]! + this.kernel.words[at + 1]! * 0x100000000;
+  }
+
+  /** Lets connections end whose time has come: bounded work a call. */
+  expireConnections(nowMs: number): void {
+    this.kernel.exports.conntrackExpire(BigInt(Math.floor(nowMs)));
+  }
+
+  /** Forgets the staged frames. */
+  clear(): void {
+    this.#staged = 0;
+    this.#arenaUsed = 0;
+  }
+
+  /** Hands what waits to the sink and frees the output memory. */
+  takeOutputs(): void {
+    this.#drain();
+    this.kernel.exports.outputReset();
+  }
+
+  /** The verdict on the n-th frame of the last receive(). */
+  verdict(n: number): Verdict {
+    const words = this.kernel.words;
+    const at = (this.#at.verdicts + n * abi.VERDICT_SIZE) >>> 2;
+    return {
+      outputs: words[at + (abi.VERDICT_OUTPUTS >> 2)]!,
+      userspace: words[at + (abi.VERDICT_USERSPACE >> 2)]!,
+      drop: words[at + (abi.VERDICT_DROP >> 2)]!,
+      info: this.#tags[words[at + (abi.VERDICT_TAG >> 2)]!] ?? null,
+    };
+  }
+
+  cacheCounters(): CacheCounters {
+    const x = this.kernel.exports;
+    return {
+      exact: Number(x.exactHits.value),
+      megaflow: Number(x.megaflowHits.value),
+      upcall: Number(x.upcalls.value),
+    };
+  }
+
+  /** Subtables probed by all megaflow lookups. */
+  probes(): number {
+    return Number(this.kernel.exports.probes.value);
+  }
+
+  /** Pushes what the megaflows counted since the last time to whom it belongs. */
+  pushStats(): void {
+    for (const megaflow of this.megaflows.values()) megaflow.pushStats(this.kernel);
+  }
+
+  /** Pushes a megaflow's statistics and takes it out of the cache. */
+  remove(megaflow: Megaflow): void {
+    megaflow.pushStats(this.kernel);
+    this.megaflows.delete(megaflow.at);
+    this.kernel.exports.megaflowRemove(megaflow.at);
+  }
+
+  /** Removes megaflows not used for `idleMs`. */
+  expire(nowMs: number, idleMs: number): void {
+    for (const megaflow of this.megaflows.values()) {
+      if (megaflow.lastUsedMs(this.kernel) + idleMs <= nowMs) this.remove(megaflow);
+    }
+  }
+
+  /**
+   * Translates installed megaflows again, those that `wanted` picks, and removes each that would come out differently.
+   * `translate` gives null when the megaflow has lost its ground (its recirculation id is gone).
+   */
+  revalidate(wanted: (megaflow: Megaflow) => boolean, translate: (key: Flow) => Translation | null): void {
+    const key = new Flow();
+    const mask = new Flow();
+    for (const megaflow of this.megaflows.values()) {
+      if (!wanted(megaflow)) continue;
+      megaflow.pushStats(this.kernel);
+      megaflow.read(this.kernel, key, mask);
+      const again = translate(key);
+      if (again === null || !again.cacheable || !this.#isSame(megaflow, mask, again)) {
+        this.remove(megaflow);
+      } else {
+        megaflow.owner = again.owner;
+        megaflow.actions = again.actions;
+        this.kernel.words[(megaflow.at + abi.MF_TAG) >>> 2] = this.#tag(again.drop);
+      }
+    }
+  }
+
+  #isSame(megaflow: Megaflow, mask: Flow, again: Translation): boolean {
+    for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== again.wildcards.words[i]) return false;
+    const count = this.#encode(again);
+    const words = this.kernel.words;
+    const at = megaflow.at >>> 2;
+    if (words[at + (abi.MF_PROGRAM_WORDS >> 2)] !== count) return false;
+    const program = words[at + (abi.MF_PROGRAM >> 2)]! >>> 2;
+    for (let i = 0; i < count; i++) if (words[program + i] !== this.#programWords[i]) return false;
+    return true;
+  }
+
+  #encode(translation: Translation): number {
+    return encodeProgram(translation.actions, this.#programWords, (userspace) => this.#indexOf(userspace));
+  }
+
+  #upcall(): number {
+    try {
+      return this.#answer();
+    } catch (error) {
+      this.#failure ??= error;
+      return abi.UPCALL_DROP;
+    }
+  }
+
+  #answer(): number {
+    const { kernel } = this;
+    const pkt = this.#at.pkt;
+    const words = kernel.words;
+    const flow = this.#missFlow;
+    flow.words.fill(0, KEY_WORDS);
+    flow.bytes.set(kernel.bytes.subarray(this.#at.key, this.#at.key + KEY_SIZE));
+    const ptr = words[pkt >>> 2]!;
+    const length = words[(pkt + 4) >>> 2]!;
+    const wireLen = words[(pkt + 8) >>> 2]!;
+    const nowMs = words[(pkt + 40) >>> 2]! + words[(pkt + 44) >>> 2]! * 0x100000000;
+    const miss: Miss = { flow, frame: kernel.bytes.subarray(ptr, ptr + length), wireLen, nowMs };
+    const tcpFlags = flow.get8(O_NW_PROTO) === TCP ? flow.get16(O_TCP_FLAGS) : 0;
+    const translation = this.#handler.upcall(miss);
+    // The pipeline may have used the flow as its own; the kernel's KEY is untouched.
+    const count = this.#encode(translation);
+    const tag = this.#tag(translation.drop);
+    const record = this.#cache && translation.cacheable ? this.#install(translation, count, tag, nowMs) : 0;
+    if (record !== 0) {
+      const megaflow = this.megaflows.get(record);
+      this.afterUpcall?.();
+      // Its own upcall may have made it untrue. This frame still goes its way; the kernel counts it too late.
+      if (this.megaflows.get(record) === megaflow) return record;
+      translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
+      return record;
+    }
+    translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
+    const transient = kernel.exports.transientMegaflow(this.#at.program, count, tag);
+    this.afterUpcall?.();
+    return transient;
+  }
+
+  #install(translation: Translation, count: number, tag: number, nowMs: number): number {
+    if (this.megaflows.size >= this.#megaflowsMax) this.#evict(nowMs);
+    const { kernel } = this;
+    const { keyIn, maskIn, key, program } = this.#at;
+    kernel.bytes.copyWithin(keyIn, key, key + KEY_SIZE);
+    kernel.bytes.set(translation.wildcards.bytes.subarray(0, KEY_SIZE), maskIn);
+    const at = kernel.exports.megaflowInsert(program, count);
+    if (at === 0) return 0;
+    kernel.words[(at + abi.MF_TAG) >>> 2] = tag;
+    this.megaflows.set(at, new Megaflow(at, translation.actions, translation.owner, nowMs));
+    return at;
+  }
+
+  /** Makes room: a tenth of the megaflows goes, those unused the longest. */
+  #evict(nowMs: number): void {
+    const all = [...this.megaflows.values()];
+    const used = (m: Megaflow) => m.lastUsedMs(this.kernel);
+    all.sort((a, b) => used(a) - used(b) || a.createdMs - b.createdMs);
+    const count = Math.ceil(all.length / 10);
+    for (let i = 0; i < count; i++) this.remove(all[i]!);
+    assert(this.megaflows.size < this.#megaflowsMax || nowMs < 0, "eviction makes room");
+  }
+
+  #indexOf(userspace: Userspace): number {
+    const key = JSON.stringify(userspace, (_, v) =>
+      typeof v === "bigint" ? `${v}` : v instanceof Uint8Array ? [...v] : v,
+    );
+    let index = this.#userspaceIndex.get(key);
+    if (index === undefined) {
+      index = this.#userspace.push(userspace) - 1;
+      this.#userspaceIndex.set(key, index);
+    }
+    return index;
+  }
+
+  #tag(info: DropInfo | null): number {
+    if (info === null) return 0;
+    const key = `${info.reason},${info.table},${info.cookie}`;
+    let tag = this.#tagIndex.get(key);
+    if (tag === undefined) {
+      tag = this.#tags.push(info) - 1;
+      this.#tagIndex.set(key, tag);
+    }
+    return tag;
+  }
+
+  #drain(): void {
+    const { kernel, sink } = this;
+    const count: number = kernel.exports.outputCount();
+    if (sink !== null) {
+      const words = kernel.words;
+      for (let i = 0; i < count; i++) {
+        const d = (this.#at.descriptors + i * abi.OUT_DESC_SIZE) >>> 2;
+        const ptr = words[d]!;
+        const len = words[d + 1]!;
+        const wireLen = words[d + 2]!;
+        const arg = words[d + 3]!;
+        const frame = words[d + 4]!;
+        if (words[d + 5] === abi.OUT_KIND_PORT) sink.port(arg, kernel.bytes, ptr, len, wireLen, frame);
+        else {
+          const key = words[d + 6]!;
+          this.#keyOut.bytes.set(kernel.bytes.subarray(key, key + KEY_SIZE));
+          sink.userspace(this.#userspace[arg]!, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
+        }
+      }
+    }
+    kernel.exports.outputTaken();
+  }
+}
+
+function startKernel(options: DatapathOptions, imports: Parameters<typeof loadKernel>[1]): Kernel {
+  const megaflows = options.megaflowsMax ?? 200_000;
+  const seed = options.seed ?? 1n;
+  const exact = options.exactEntries ?? 16_384;
+  assert(exact === 0 || (exact & (exact - 1)) === 0, "exactEntries is a power of two");
+  const config = new Uint32Array(16);
+  config[abi.CONFIG_EXACT_ENTRIES] = exact;
+  config[abi.CONFIG_EXACT_INVERSE] = options.exactInverse ?? 32;
+  config[abi.CONFIG_SUBTABLES] = SUBTABLES_MAX;
+  config[abi.CONFIG_CONNECTIONS] = options.connectionsMax ?? 1_000_000;
+  config[abi.CONFIG_OUT_DESCRIPTORS] = OUT_DESCRIPTORS;
+  config[abi.CONFIG_ARENA_BYTES] = ARENA_BYTES;
+  config[abi.CONFIG_OUT_ARENA_BYTES] = OUT_ARENA_BYTES;
+  config[abi.CONFIG_RECORD_BYTES] = megaflows * RECORD_BYTES_EACH + 65536;
+  config[abi.CONFIG_TABLE_BYTES] = megaflows * 64 + SUBTABLES_MAX * 1024 + 65536;
+  config[abi.CONFIG_CACHE] = (options.cache ?? true) ? 1 : 0;
+  config[abi.CONFIG_FAST_PARSE] = (options.fastParse ?? true) ? 1 : 0;
+  config[abi.CONFIG_SEED] = Number(seed & 0xffffffffn);
+  config[abi.CONFIG_SEED + 1] = Number((seed >> 32n) & 0xffffffffn);
+  // A first kernel says how much memory the configuration needs.
+  const sizing = loadKernel(HEAP + 65536, imports);
+  sizing.words.set(config, HEAP >>> 2);
+  const byteLength: number = sizing.exports.init(1) >>> 0;
+  const kernel = loadKernel(byteLength, imports);
+  kernel.words.set(config, HEAP >>> 2);
+  kernel.exports.init(0);
+  return kernel;
+}

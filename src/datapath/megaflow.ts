@@ -1,0 +1,72 @@
+// A megaflow as the host keeps it; its key, mask, program and counters lie in the kernel (abi.ts, megaflow record).
+import type { Flow } from "../flow/flow.ts";
+import * as abi from "./abi.ts";
+import type { DatapathAction } from "./action.ts";
+import type { Kernel } from "./kernel.ts";
+import type { FlowStats, MegaflowOwner } from "./upcall.ts";
+
+export class Megaflow {
+  /** The record's address in the kernel: its handle. */
+  readonly at: number;
+  readonly createdMs: number;
+  actions: readonly DatapathAction[];
+  owner: MegaflowOwner;
+  #pushedPackets = 0;
+  #pushedBytes = 0;
+
+  constructor(at: number, actions: readonly DatapathAction[], owner: MegaflowOwner, createdMs: number) {
+    this.at = at;
+    this.actions = actions;
+    this.owner = owner;
+    this.createdMs = createdMs;
+  }
+
+  /** All it has counted. `usedMs` is 0 when it was never used. */
+  stats(kernel: Kernel): FlowStats {
+    const { words, at } = { words: kernel.words, at: this.at >>> 2 };
+    const wide = (offset: number) =>
+      words[at + (offset >> 2)]! + words[at + (offset >> 2) + 1]! * 0x100000000;
+    const flags = words[at + (abi.MF_TCP_FLAGS >> 2)]!;
+    return {
+      packets: wide(abi.MF_PACKETS),
+      bytes: wide(abi.MF_BYTES),
+      usedMs: wide(abi.MF_USED),
+      tcpFlags: ((flags & 0xff) << 8) | (flags >>> 8),
+    };
+  }
+
+  /** When a frame last hit it, or when it was made. */
+  lastUsedMs(kernel: Kernel): number {
+    return this.stats(kernel).usedMs || this.createdMs;
+  }
+
+  /** Gives its owner what it counted since the last time. */
+  pushStats(kernel: Kernel): void {
+    const { packets, bytes, usedMs, tcpFlags } = this.stats(kernel);
+    if (packets === this.#pushedPackets) return;
+    const stats = {
+      packets: packets - this.#pushedPackets,
+      bytes: bytes - this.#pushedBytes,
+      usedMs,
+      tcpFlags,
+    };
+    this.#pushedPackets = packets;
+    this.#pushedBytes = bytes;
+    this.owner.credit(stats);
+  }
+
+  /** Reads the masked key and the mask out of the kernel. */
+  read(kernel: Kernel, key: Flow, mask: Flow): void {
+    key.clear();
+    mask.clear();
+    const subtable = kernel.words[(this.at + abi.MF_SUBTABLE) >>> 2]!;
+    const blocks = kernel.words[(subtable + abi.ST_BLOCKS) >>> 2]!;
+    for (let i = 0; i < blocks; i++) {
+      const number = kernel.bytes[subtable + abi.ST_BLOCK_NUMBERS + i]!;
+      const keyAt = this.at + abi.MF_KEY + i * 16;
+      const maskAt = subtable + abi.ST_MASKS + i * 16;
+      key.bytes.set(kernel.bytes.subarray(keyAt, keyAt + 16), number * 16);
+      mask.bytes.set(kernel.bytes.subarray(maskAt, maskAt + 16), number * 16);
+    }
+  }
+}

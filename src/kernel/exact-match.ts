@@ -1,0 +1,105 @@
+// The exact-match cache: from a whole flow key to the megaflow it hit, so that the common frame costs one probe.
+//
+//   a set is two entries; an entry is 192 bytes:
+//   0 megaflow u32 (0: empty) | 4 its generation when cached u32 | 8 key map u64 | 16 the key's blocks that are in the map
+//
+// Keys of more than ENTRY_BLOCKS blocks are not cached. An entry whose megaflow is gone (another generation) is as good as
+// empty. When both entries of a set are in use, one insertion in `insertInverse` replaces one of them: when there are more
+// flows than entries, replacing on every miss would cost more than it brings (OVS: emc-insert-inv-prob).
+import { MF_GENERATION } from "../datapath/abi.ts";
+import { KEY } from "./memory.ts";
+
+const ENTRY_SIZE: usize = 192;
+const ENTRY_BLOCKS: i32 = 11;
+
+let base: usize = 0;
+let setMask: u32 = 0;
+let insertInverse: u32 = 32;
+let insertCount: u32 = 0;
+let victim: u32 = 0;
+
+/** Bytes for a cache of `entries` (a power of two; 0 for none). */
+export function exactMatchSize(entries: u32): usize {
+  return <usize>entries * ENTRY_SIZE;
+}
+
+export function exactMatchInit(at: usize, entries: u32, inverse: u32): void {
+  base = entries == 0 ? 0 : at;
+  setMask = entries == 0 ? 0 : entries / 2 - 1;
+  insertInverse = inverse;
+  insertCount = 0;
+  memory.fill(at, 0, exactMatchSize(entries));
+}
+
+function sameBlocks(entry: usize, map: u64): bool {
+  let at = entry + 16;
+  for (let m = map; m != 0; m &= m - 1) {
+    const diff = v128.xor(v128.load(at), v128.load(KEY + <usize>ctz<u64>(m) * 16));
+    if (v128.any_true(diff)) return false;
+    at += 16;
+  }
+  return true;
+}
+
+/** The megaflow that the key in KEY hit before, 0 for none. `hash` is keyHash(map). */
+export function exactMatchLookup(map: u64, hash: u32): usize {
+  if (base == 0) return 0;
+  const set = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  if (load<u64>(set, 8) == map && sameBlocks(set, map)) {
+    const megaflow = <usize>load<u32>(set);
+    if (load<u32>(megaflow, MF_GENERATION) == load<u32>(set, 4)) return megaflow;
+  }
+  const second = set + ENTRY_SIZE;
+  if (load<u64>(second, 8) == map && sameBlocks(second, map)) {
+    const megaflow = <usize>load<u32>(second);
+    if (load<u32>(megaflow, MF_GENERATION) == load<u32>(second, 4)) return megaflow;
+  }
+  return 0;
+}
+
+/** The same for a key of blocks 0, 1 and 2, which are at hand: most frames. */
+export function exactMatchLookup3(a: v128, b: v128, c: v128, hash: u32): usize {
+  if (base == 0) return 0;
+  let entry = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  for (let way = 0; way < 2; way++) {
+    const diff = v128.or(
+      v128.or(v128.xor(a, v128.load(entry, 16)), v128.xor(b, v128.load(entry, 32))),
+      v128.xor(c, v128.load(entry, 48)),
+    );
+    if (!v128.any_true(diff) && load<u64>(entry, 8) == 7) {
+      const megaflow = <usize>load<u32>(entry);
+      if (load<u32>(megaflow, MF_GENERATION) == load<u32>(entry, 4)) return megaflow;
+    }
+    entry += ENTRY_SIZE;
+  }
+  return 0;
+}
+
+function inUse(entry: usize): bool {
+  const megaflow = <usize>load<u32>(entry);
+  return megaflow != 0 && load<u32>(megaflow, MF_GENERATION) == load<u32>(entry, 4);
+}
+
+/** Remembers that the key in KEY hit `megaflow`. */
+export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
+  if (base == 0 || <i32>popcnt<u64>(map) > ENTRY_BLOCKS) return;
+  let entry = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  if (inUse(entry)) {
+    if (!inUse(entry + ENTRY_SIZE)) {
+      entry += ENTRY_SIZE;
+    } else {
+      if (++insertCount < insertInverse) return;
+      insertCount = 0;
+      victim ^= 1;
+      entry += <usize>victim * ENTRY_SIZE;
+    }
+  }
+  store<u32>(entry, <u32>megaflow);
+  store<u32>(entry, load<u32>(megaflow, MF_GENERATION), 4);
+  store<u64>(entry, map, 8);
+  let at = entry + 16;
+  for (let m = map; m != 0; m &= m - 1) {
+    v128.store(at, v128.load(KEY + <usize>ctz<u64>(m) * 16));
+    at += 16;
+  }
+}

@@ -1,0 +1,314 @@
+// Runs a megaflow's program (datapath/abi.ts) on the frame in PKT, and follows it through recirculation, the one loop.
+import {
+  A_CHECK_PKT_LEN,
+  A_CLONE,
+  A_CT,
+  A_CT_CLEAR,
+  A_DROP,
+  A_END,
+  A_HASH,
+  A_METER,
+  A_OUTPUT,
+  A_POP_MPLS,
+  A_POP_VLAN,
+  A_PUSH_MPLS,
+  A_PUSH_VLAN,
+  A_RECIRC,
+  A_SAMPLE,
+  A_SET,
+  A_TRUNC,
+  A_USERSPACE,
+  DROP_METER,
+  DROP_NONE,
+  DROP_OUTPUT_MEMORY,
+  DROP_RECIRC_DEPTH,
+  DROP_UPCALL,
+  HASH_SYM_L4,
+  MF_BYTES,
+  MF_PACKETS,
+  MF_PROGRAM,
+  MF_QUICK_PORT,
+  MF_TAG,
+  MF_TCP_FLAGS,
+  MF_USED,
+  NO_QUICK_PORT,
+  RECIRC_DEPTH_MAX,
+  SET_PKT_MARK,
+  SET_SKB_PRIORITY,
+  SET_TUNNEL,
+} from "../datapath/abi.ts";
+import { O_DP_HASH, O_NW_PROTO, O_RECIRC_ID, O_TCP_FLAGS } from "../flow/layout.ts";
+import { conntrackClear, conntrackExecute } from "./conntrack.ts";
+import { exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
+import { hashL4, hashSymL4 } from "./hash.ts";
+import { keyHash } from "./key.ts";
+import { megaflowLookup } from "./megaflow.ts";
+import {
+  CLONE_DEPTH_MAX,
+  KEY,
+  PKT,
+  PKT_DEPTH,
+  PKT_F_DIRTY,
+  PKT_F_OWNED,
+  PKT_FLAGS,
+  PKT_KEY_MAP,
+  PKT_NOW,
+  PKT_TRUNC,
+  PKT_WIRE_LEN,
+  SAVE,
+  SAVE_SIZE,
+} from "./memory.ts";
+import { meterRun } from "./meter.ts";
+import { makeWritable, output, outputUserspace } from "./output.ts";
+import { parse } from "./parse.ts";
+import { setHeader } from "./rewrite.ts";
+import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
+
+declare function upcall(): u32;
+
+const TCP: u32 = 6;
+
+let caching: bool = true;
+let saved: u32 = 0;
+let random: u64 = 1;
+let dropReason: u32 = 0;
+let lastTag: u32 = 0;
+// Lookups answered by each, for the summary.
+export let exactHits: u64 = 0;
+export let megaflowHits: u64 = 0;
+export let upcalls: u64 = 0;
+
+/** Without caching every lookup is an upcall (DESIGN D4: the plain twin of the caches). */
+export function executeInit(cache: bool, seed: u64): void {
+  caching = cache;
+  saved = 0;
+  random = seed | 1;
+  exactHits = 0;
+  megaflowHits = 0;
+  upcalls = 0;
+}
+
+export function executeBegin(): void {
+  dropReason = DROP_NONE;
+  lastTag = 0;
+}
+
+/** Why the frame last stopped short, DROP_NONE if it did not. */
+export function executeDropReason(): u32 {
+  return dropReason;
+}
+
+/** MF_TAG of the last megaflow that the frame hit. */
+export function executeTag(): u32 {
+  return lastTag;
+}
+
+/** An exact-match hit found by the receive loop: counts it and runs it. */
+export function runExact(megaflow: usize): void {
+  exactHits++;
+  if (run(megaflow)) process();
+}
+
+/** Looks the key up and runs what it finds, through as many recirculations as it takes. */
+export function process(): void {
+  for (;;) {
+    const megaflow = find();
+    if (megaflow == 0) {
+      dropReason = DROP_UPCALL;
+      return;
+    }
+    if (!run(megaflow)) return;
+  }
+}
+
+function find(): usize {
+  if (!caching) {
+    upcalls++;
+    return <usize>upcall();
+  }
+  const map = load<u64>(PKT, PKT_KEY_MAP);
+  const hash = keyHash(map);
+  let megaflow = exactMatchLookup(map, hash);
+  if (megaflow != 0) {
+    exactHits++;
+    return megaflow;
+  }
+  megaflow = megaflowLookup();
+  if (megaflow == 0) {
+    upcalls++;
+    return <usize>upcall();
+  }
+  megaflowHits++;
+  exactMatchInsert(map, hash, megaflow);
+  return megaflow;
+}
+
+/** Counts the frame and runs the program. True when the frame, its KEY made anew, is to be looked up again. */
+function run(megaflow: usize): bool {
+  store<u64>(megaflow, load<u64>(megaflow, MF_PACKETS) + 1, MF_PACKETS);
+  store<u64>(megaflow, load<u64>(megaflow, MF_BYTES) + <u64>load<u32>(PKT, PKT_WIRE_LEN), MF_BYTES);
+  store<u64>(megaflow, load<u64>(PKT, PKT_NOW), MF_USED);
+  if (load<u8>(KEY, O_NW_PROTO) == TCP) {
+    const flags = load<u32>(megaflow, MF_TCP_FLAGS);
+    store<u32>(megaflow, flags | <u32>load<u16>(KEY, O_TCP_FLAGS), MF_TCP_FLAGS);
+  }
+  lastTag = load<u32>(megaflow, MF_TAG);
+  const port = load<u32>(megaflow, MF_QUICK_PORT);
+  if (port != <u32>NO_QUICK_PORT) {
+    output(port);
+    return false;
+  }
+  return execute(<usize>load<u32>(megaflow, MF_PROGRAM));
+}
+
+/** KEY may have been overtaken by changes to the frame. */
+function refreshKey(): void {
+  const flags = load<u32>(PKT, PKT_FLAGS);
+  if (flags & PKT_F_DIRTY) {
+    store<u32>(PKT, flags & ~PKT_F_DIRTY, PKT_FLAGS);
+    parse();
+  }
+}
+
+/** Sets the frame aside while a copy of it goes another way. False when copies nest too deep. */
+function save(): bool {
+  if (saved == CLONE_DEPTH_MAX) return false;
+  // Neither side may change the bytes that both now refer to.
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) & ~PKT_F_OWNED, PKT_FLAGS);
+  memory.copy(SAVE + <usize>saved * SAVE_SIZE, PKT, SAVE_SIZE);
+  saved++;
+  return true;
+}
+
+function restore(): void {
+  saved--;
+  memory.copy(PKT, SAVE + <usize>saved * SAVE_SIZE, SAVE_SIZE);
+}
+
+function runCopy(program: usize): void {
+  if (!save()) {
+    dropReason = DROP_RECIRC_DEPTH;
+    return;
+  }
+  if (execute(program)) process();
+  restore();
+}
+
+function recirculate(id: u32): bool {
+  const depth = load<u32>(PKT, PKT_DEPTH);
+  if (depth >= <u32>RECIRC_DEPTH_MAX) {
+    dropReason = DROP_RECIRC_DEPTH;
+    return false;
+  }
+  store<u32>(PKT, depth + 1, PKT_DEPTH);
+  refreshKey();
+  store<u32>(KEY, bswap<u32>(id), O_RECIRC_ID);
+  return true;
+}
+
+function nextRandom(): u32 {
+  // xorshift64*
+  random ^= random >> 12;
+  random ^= random << 25;
+  random ^= random >> 27;
+  return <u32>((random * 0x2545f4914f6cdd1d) >> 32);
+}
+
+function execute(program: usize): bool {
+  let at = program;
+  while (true) {
+    const word = load<u32>(at);
+    const size = <usize>(word >> 8) * 4;
+    switch (word & 0xff) {
+      case A_END:
+        return false;
+      case A_OUTPUT:
+        output(load<u32>(at, 4));
+        break;
+      case A_SET: {
+        const code = load<u32>(at, 4);
+        const keyOnly = code == SET_PKT_MARK || code == SET_SKB_PRIORITY || code == SET_TUNNEL;
+        if (!keyOnly && !makeWritable()) return outOfMemory();
+        setHeader(at);
+        break;
+      }
+      case A_PUSH_VLAN:
+        if (!makeWritable()) return outOfMemory();
+        pushVlan(load<u32>(at, 4));
+        break;
+      case A_POP_VLAN:
+        if (!makeWritable()) return outOfMemory();
+        popVlan();
+        break;
+      case A_PUSH_MPLS:
+        if (!makeWritable()) return outOfMemory();
+        pushMpls(load<u32>(at, 4), load<u32>(at, 8));
+        break;
+      case A_POP_MPLS:
+        if (!makeWritable()) return outOfMemory();
+        popMpls(load<u32>(at, 4));
+        break;
+      case A_CT:
+        refreshKey();
+        conntrackExecute(at);
+        break;
+      case A_CT_CLEAR:
+        conntrackClear();
+        break;
+      case A_RECIRC: {
+        const id = load<u32>(at, 4);
+        const last = (load<u32>(at + size) & 0xff) == A_END;
+        if (last) return recirculate(id);
+        if (!save()) {
+          dropReason = DROP_RECIRC_DEPTH;
+          break;
+        }
+        if (recirculate(id)) process();
+        restore();
+        break;
+      }
+      case A_HASH: {
+        refreshKey();
+        const basis = load<u32>(at, 8);
+        const hash = load<u32>(at, 4) == HASH_SYM_L4 ? hashSymL4(basis) : hashL4(basis);
+        // Zero means "no hash"; OVS stores 1 instead.
+        store<u32>(KEY, bswap<u32>(hash == 0 ? 1 : hash), O_DP_HASH);
+        break;
+      }
+      case A_CLONE:
+        runCopy(at + 4);
+        break;
+      case A_SAMPLE:
+        if (nextRandom() < load<u32>(at, 4)) runCopy(at + 8);
+        break;
+      case A_CHECK_PKT_LEN: {
+        const greater = load<u32>(PKT, PKT_WIRE_LEN) > load<u32>(at, 4);
+        runCopy(greater ? at + 16 : at + 16 + <usize>load<u32>(at, 8) * 4);
+        break;
+      }
+      case A_USERSPACE:
+        refreshKey();
+        if (!outputUserspace(load<u32>(at, 4))) return outOfMemory();
+        break;
+      case A_METER:
+        if (!meterRun(load<u32>(at, 4))) {
+          dropReason = DROP_METER;
+          return false;
+        }
+        break;
+      case A_TRUNC:
+        store<u32>(PKT, load<u32>(at, 4), PKT_TRUNC);
+        break;
+      case A_DROP:
+        dropReason = load<u32>(at, 4);
+        return false;
+    }
+    at += size;
+  }
+  return false; // not reached; asc wants it
+}
+
+function outOfMemory(): bool {
+  dropReason = DROP_OUTPUT_MEMORY;
+  return false;
+}
