@@ -10,7 +10,7 @@ import { loadKernel } from "./kernel.ts";
  */
 const FRAME_MAX = 256 * 1024;
 const HEAP = 0x20000;
-/** Room after the longest frame: for the parser's vector loads (16 bytes), and for soil(). */
+/** Room after the longest frame: for the parser's first load, of 16 bytes, and for soil(). */
 const SLACK = 4096;
 
 /** A small kernel that only parses. */

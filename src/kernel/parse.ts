@@ -1,13 +1,13 @@
 // The frame parser: fills KEY from the frame in PKT, field for field as OVS's flow extraction does.
 //
 // The rules, which every parse-*.ts keeps:
-// - A header's length is checked once, where it is entered; its loads are then unchecked. A vector load may touch up to
-//   VECTOR_SIZE bytes past the frame (the arena leaves that room) but no such byte ever stays in KEY (DESIGN D9).
+// - A header's length is checked once, where it is entered; its loads are then unchecked. One load reaches past a frame:
+//   the first, of 16 bytes, when the frame has 14; its two last bytes are overwritten at once (DESIGN D9).
 // - A short or lying header ends the parse. What was read before it stays; it and all that would follow are zero.
 // - Numbers loaded from the frame are compared in the frame's byte order: BE_* constants are byte-swapped literals.
 //
 // The way through the files: link header here (tags and LLC in parse-link.ts), then IPv4 here, or parse-ipv6.ts,
-// parse-arp.ts, parse-mpls and parse-nsh (parse-link.ts), then the transport header (parse-transport.ts, parse-nd.ts).
+// parse-arp.ts, parseMpls or parseNsh (parse-link.ts), then the transport header (parse-transport.ts, parse-nd.ts).
 //
 // KEY keeps the previous frame's blocks. ETH and IP4 are rewritten for every frame; the other blocks of the parser are
 // zeroed only when PKT_KEY_MAP says that they hold something, so that a plain frame costs no clearing at all.

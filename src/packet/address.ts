@@ -31,11 +31,11 @@ export function parseIpv6(text: string): Uint8Array {
   const bad = () => new RangeError(`${text}: not an IPv6 address`);
   const halves = text.split("::");
   if (halves.length > 2) throw bad();
-  const groups = halves.map((half) => {
+  const groups = halves.map((half, h) => {
     const out: number[] = [];
     const parts = half === "" ? [] : half.split(":");
     parts.forEach((part, i) => {
-      if (part.includes(".") && i === parts.length - 1) {
+      if (part.includes(".") && h === halves.length - 1 && i === parts.length - 1) {
         const tail = parseIpv4(part);
         out.push((tail[0]! << 8) | tail[1]!, (tail[2]! << 8) | tail[3]!);
       } else if (/^[0-9a-f]{1,4}$/i.test(part)) {
