@@ -144,9 +144,6 @@ function formatTransport(flow: Flow, mask: Flow, dlType: number): string {
   if (isIcmp6 || (dlType === ETH_IP && proto === 1)) {
     src = "icmp_type";
     dst = "icmp_code";
-  } else if (dlType === ETH_IP && proto === 2) {
-    src = "igmp_type";
-    dst = "igmp_code";
   }
   s += decimal16(src, flow, mask, L.O_TP_SRC);
   s += decimal16(dst, flow, mask, L.O_TP_DST);

@@ -25,7 +25,10 @@ export { formatMatch } from "./match-text.ts";
 export { normalizeMatch } from "./normalize.ts";
 
 /** The keywords that stand for an Ethernet type and perhaps an IP protocol. */
-const PROTOCOLS = new Map<string, readonly [dlType: number, nwProto: number]>([
+export const PROTOCOLS: ReadonlyMap<string, readonly [dlType: number, nwProto: number]> = new Map<
+  string,
+  readonly [dlType: number, nwProto: number]
+>([
   ["ip", [0x0800, 0]],
   ["ipv4", [0x0800, 0]],
   ["ip4", [0x0800, 0]],

@@ -86,10 +86,12 @@ function checkCt(flow: Flow, mask: Flow, isIpv4: boolean, isIpv6: boolean): void
   let v6 = false;
   for (let i = L.O_CT_IPV6_SRC >> 2; i < (L.O_CT_IPV6_DST + 16) >> 2; i++) v6 ||= mask.words[i] !== 0;
   if (!v4 && !v6 && mask.get8(L.O_CT_NW_PROTO) === 0) return;
-  // Tracked, and known to be valid: not invalid, or in some state.
+  // In some state of a valid connection, or tracked and known not to be invalid.
   const set = flow.get8(L.O_CT_STATE);
   const clear = mask.get8(L.O_CT_STATE) & ~set;
-  const valid = (clear & L.CS_INVALID) !== 0 || (set & ~(L.CS_TRACKED | L.CS_INVALID)) !== 0;
-  if (!(set & L.CS_TRACKED) || !valid) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  const valid =
+    (set & ~(L.CS_TRACKED | L.CS_INVALID)) !== 0 ||
+    ((set & L.CS_TRACKED) !== 0 && (clear & L.CS_INVALID) !== 0);
+  if (!valid) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   if ((v4 && !isIpv4) || (v6 && !isIpv6)) throw new MegaflowError("ETEXT", "OFPBAC_MATCH_INCONSISTENT");
 }
