@@ -83,8 +83,12 @@ export type Action =
   | { readonly type: "move"; readonly src: Subfield; readonly dst: Subfield }
   | { readonly type: "push"; readonly src: Subfield }
   | { readonly type: "pop"; readonly dst: Subfield }
-  /** The mod_* family keeps its own spelling: `mod_dl_src`, `mod_nw_dst`, `mod_tp_src`, `mod_vlan_vid`, `mod_nw_tos`... */
-  | { readonly type: "mod"; readonly name: ModName; readonly value: Uint8Array }
+  /**
+   * The mod_* family keeps its own spelling: `mod_dl_src`, `mod_nw_dst`, `mod_tp_src`, `mod_vlan_vid`, `mod_nw_tos`...
+   * `fact` is what its OpenFlow 1.5 spelling depends on: 1 when the flow's packets have a VLAN tag there (vlan names), or
+   * their nw_proto (mod_tp_*). `value` is the argument, 1 to 6 bytes, most significant first (mod_nw_tos: the whole byte).
+   */
+  | { readonly type: "mod"; readonly name: ModName; readonly value: Uint8Array; readonly fact: number }
   | { readonly type: "push_vlan"; readonly ethertype: number }
   | { readonly type: "strip_vlan"; readonly spelling: "strip_vlan" | "pop_vlan" }
   | { readonly type: "push_mpls"; readonly ethertype: number }
@@ -159,7 +163,10 @@ export type Action =
   | { readonly type: "goto_table"; readonly table: number };
 
 export type ModName =
+  // mod_vlan_* push a tag when there is none, set_vlan_* then do nothing.
   | "mod_vlan_vid"
+  | "set_vlan_vid"
+  | "set_vlan_pcp"
   | "mod_vlan_pcp"
   | "mod_dl_src"
   | "mod_dl_dst"

@@ -1,0 +1,252 @@
+// Whether actions fit the packets that a flow matches: prerequisites of the fields they read and write, VLAN tags they need,
+// ports and tables they name (ovs-actions(7); ovs-fields(7), "Prerequisites").
+//
+// OVS has two grades. A hard error (returned here by its OpenFlow name) is an error everywhere. An action that merely cannot
+// do anything, such as dec_ttl on packets that need not be IP, is let through by OpenFlow 1.0 and refused by later versions;
+// as ovs-ofctl without -O falls back to 1.0, such actions pass here too, and do nothing.
+
+import { ETH_TYPE, type Field, type Prerequisite, type Subfield, VLAN_VID } from "../../flow/field.ts";
+import { Flow, type Match } from "../../flow/flow.ts";
+import * as L from "../../flow/layout.ts";
+import { writeSubfield } from "../../flow/subfield.ts";
+import { type Action, type LearnSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
+import { numberOf } from "./number.ts";
+import { isOutputPort } from "./output.ts";
+
+const ETH_IP = 0x0800;
+const ETH_ARP = 0x0806;
+const ETH_RARP = 0x8035;
+const ETH_IPV6 = 0x86dd;
+const ETH_NSH = 0x894f;
+const CFI = 0x1000;
+
+/** What is known of a packet at some action: a copy of the match that the actions change as they go. */
+interface Known {
+  readonly flow: Flow;
+  /** Number of VLAN tags the packet is known to have. */
+  vlans: number;
+}
+
+/** Null when the actions fit, else the OpenFlow name of the error. Settles the `fact` of mod actions. */
+export function checkActions(actions: readonly Action[], match: Match, tableId: number): string | null {
+  const known: Known = { flow: match.flow.clone(), vlans: 0 };
+  if ((match.flow.get16(L.O_VLAN0_TCI) & CFI) !== 0) known.vlans = 1;
+  if (known.vlans === 1 && (match.flow.get16(L.O_VLAN1_TCI) & CFI) !== 0) known.vlans = 2;
+  return checkList(actions, known, tableId);
+}
+
+function checkList(actions: readonly Action[], known: Known, tableId: number): string | null {
+  for (const action of actions) {
+    const error = checkAction(action, known, tableId);
+    if (error !== null) return error;
+  }
+  return null;
+}
+
+function checkAction(action: Action, known: Known, tableId: number): string | null {
+  const flow = known.flow;
+  switch (action.type) {
+    case "output":
+    case "output_trunc":
+      return isOutputPort(action.port) ? null : "OFPBAC_BAD_OUT_PORT";
+    case "enqueue": {
+      const ok = action.port < OFPP_MAX || action.port === OFPP_IN_PORT || action.port === OFPP_LOCAL;
+      return ok ? null : "OFPBAC_BAD_OUT_PORT";
+    }
+    case "output_reg":
+      return checkSource(action.src, flow);
+    case "bundle":
+      if (!action.members.every((port) => isOutputPort(port) || port === 0xffff))
+        return "OFPBAC_BAD_OUT_PORT";
+      return action.dst === null ? null : checkDestination(action.dst, flow);
+    case "multipath":
+    case "check_pkt_larger":
+      return checkDestination(action.dst, flow);
+    case "set_field":
+      return checkSet(action.field, known);
+    case "load":
+      return (
+        checkSet(action.dst.field, known) ?? (action.dst.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT")
+      );
+    case "move":
+      return checkSource(action.src, flow) ?? checkDestination(action.dst, flow);
+    case "push":
+      return checkSource(action.src, flow);
+    case "pop":
+      return checkDestination(action.dst, flow);
+    case "mod":
+      settleMod(action, known);
+      return null;
+    case "strip_vlan":
+      if (known.vlans > 0) {
+        known.vlans--;
+        flow.set32(L.O_VLAN0, flow.get32(L.O_VLAN1));
+        flow.set32(L.O_VLAN1, 0);
+      }
+      return null;
+    case "push_vlan":
+      if (known.vlans === 2) return "OFPBAC_BAD_TAG";
+      known.vlans++;
+      flow.set32(L.O_VLAN1, flow.get32(L.O_VLAN0));
+      flow.set32(L.O_VLAN0, ((action.ethertype << 16) | CFI) >>> 0);
+      return null;
+    case "push_mpls":
+      // What the label hides cannot be known any more.
+      if (action.ethertype !== 0x8847 && action.ethertype !== 0x8848) return "OFPBAC_BAD_ARGUMENT";
+      flow.set16(L.O_DL_TYPE, action.ethertype);
+      flow.set8(L.O_NW_PROTO, 0);
+      return null;
+    case "pop_mpls":
+      flow.set16(L.O_DL_TYPE, action.ethertype);
+      return null;
+    case "resubmit":
+      return !action.withCt || isCtKnown(flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
+    case "learn":
+      return checkLearn(action.specs, flow);
+    case "clone":
+      return checkList(action.actions, { flow: flow.clone(), vlans: known.vlans }, tableId);
+    case "write_actions":
+      return checkList(action.actions, { flow: flow.clone(), vlans: known.vlans }, 255);
+    case "ct":
+      return checkCt(action, known);
+    case "delete_field":
+      return action.field.name.startsWith("tun_metadata") ? null : "OFPBAC_BAD_ARGUMENT";
+    case "meter":
+      return action.meterId === 0 || action.meterId > 0xffff0000 ? "OFPMMFC_INVALID_METER" : null;
+    case "goto_table":
+      return tableId !== 255 && action.table <= tableId ? "OFPBIC_BAD_TABLE_ID" : null;
+    default:
+      return null;
+  }
+}
+
+/** A field to read: its prerequisites must hold. */
+function checkSource(sf: Subfield, flow: Flow): string | null {
+  return isPresent(sf.field.prereq, flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
+}
+
+/** A field to write: its prerequisites must hold and it must not be read-only. */
+function checkDestination(sf: Subfield, flow: Flow): string | null {
+  return checkSource(sf, flow) ?? (sf.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT");
+}
+
+function checkSet(field: Field, known: Known): string | null {
+  if (!isPresent(field.prereq, known.flow)) return "OFPBAC_MATCH_INCONSISTENT";
+  if (field === VLAN_VID && known.vlans === 0) return "OFPBAC_MATCH_INCONSISTENT";
+  return null;
+}
+
+/** Records what the spelling of a mod action at OpenFlow 1.5 depends on, and what the packet has after it. */
+function settleMod(action: Action & { type: "mod" }, known: Known): void {
+  const settled = action as { fact: number };
+  if (action.name.endsWith("vlan_vid") || action.name.endsWith("vlan_pcp")) {
+    settled.fact = known.vlans > 0 ? 1 : 0;
+    known.flow.set16(L.O_VLAN0_TCI, known.flow.get16(L.O_VLAN0_TCI) | CFI);
+    if (known.vlans === 0) known.vlans = 1;
+  } else if (action.name.startsWith("mod_tp_")) {
+    settled.fact = known.flow.get8(L.O_NW_PROTO);
+  }
+}
+
+function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
+  const flow = known.flow;
+  const dlType = flow.get16(L.O_DL_TYPE);
+  const proto = flow.get8(L.O_NW_PROTO);
+  const inconsistent = "OFPBAC_MATCH_INCONSISTENT";
+  if (dlType !== ETH_IP && dlType !== ETH_IPV6) return inconsistent;
+  if (action.alg === "ftp" && proto !== 6) return inconsistent;
+  if (action.alg === "tftp" && proto !== 17) return inconsistent;
+  if (typeof action.zone !== "number") {
+    const error = checkSource(action.zone, flow);
+    if (error !== null) return error;
+    if (action.zone.bits !== 16) return "OFPBAC_BAD_SET_LEN";
+  }
+  const nat = action.nat;
+  if (nat !== null && nat.minAddr !== null && dlType !== (nat.minAddr.length === 4 ? ETH_IP : ETH_IPV6)) {
+    return inconsistent;
+  }
+  if (!action.commit && (action.exec.length > 0 || (nat !== null && nat.kind !== "undo"))) {
+    return "OFPBAC_BAD_ARGUMENT";
+  }
+  return checkList(action.exec, { flow: flow.clone(), vlans: known.vlans }, 255);
+}
+
+/** The learned flow's own match grows spec by spec, and its fields' prerequisites are looked for there. */
+function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
+  const learned = new Flow();
+  for (const { kind, src, dst } of specs) {
+    if (!(src instanceof Uint8Array)) {
+      const error = checkSource(src, flow);
+      if (error !== null) return error;
+    }
+    if (dst === null) continue;
+    const error = kind === "match" ? checkSource(dst, learned) : checkDestination(dst, learned);
+    if (error !== null) return error;
+    if (kind === "match" && src instanceof Uint8Array && dst.field.size > 0) {
+      writeSubfield(learned, dst, numberOf(src));
+    }
+    // A learned Ethernet type that is copied is not known here.
+    if (kind === "match" && !(src instanceof Uint8Array) && dst.field === ETH_TYPE)
+      learned.set16(L.O_DL_TYPE, 0);
+  }
+  return null;
+}
+
+/** Whether connection tracking's original tuple is known: the match must say `ct_state=+trk` at least. */
+function isCtKnown(flow: Flow): boolean {
+  const state = flow.get8(L.O_CT_STATE);
+  return (state & L.CS_TRACKED) !== 0 && (state & L.CS_INVALID) === 0;
+}
+
+/** Whether packets that match `flow` have the fields that `prereq` stands for. */
+export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
+  const dlType = flow.get16(L.O_DL_TYPE);
+  const isIpv4 = dlType === ETH_IP;
+  const isIpv6 = dlType === ETH_IPV6;
+  const isIp = isIpv4 || isIpv6;
+  const proto = flow.get8(L.O_NW_PROTO);
+  const notLater = (flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) === 0;
+  switch (prereq) {
+    case "none":
+      return true;
+    case "ethernet":
+      return flow.get32(L.O_PACKET_TYPE) === 0;
+    case "vlan":
+      return (flow.get16(L.O_VLAN0_TCI) & CFI) !== 0;
+    case "arp":
+      return dlType === ETH_ARP || dlType === ETH_RARP;
+    case "ipv4":
+      return isIpv4;
+    case "ipv6":
+      return isIpv6;
+    case "ip":
+      return isIp;
+    case "mpls":
+      return dlType === 0x8847 || dlType === 0x8848;
+    case "tcp":
+      return isIp && proto === 6 && notLater;
+    case "udp":
+      return isIp && proto === 17 && notLater;
+    case "sctp":
+      return isIp && proto === 132 && notLater;
+    case "icmpv4":
+      return isIpv4 && proto === 1 && notLater;
+    case "icmpv6":
+      return isIpv6 && proto === 58 && notLater;
+    case "nd":
+      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 136);
+    case "nd_solicit":
+      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 135);
+    case "nd_advert":
+      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 136, 136);
+    case "nsh":
+      return dlType === ETH_NSH || flow.get32(L.O_PACKET_TYPE) === (0x10000 | ETH_NSH);
+    case "ct":
+      return isCtKnown(flow);
+  }
+}
+
+function isNdType(flow: Flow, low: number, high: number): boolean {
+  const type = flow.get16(L.O_TP_SRC);
+  return type >= low && type <= high;
+}
