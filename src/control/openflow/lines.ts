@@ -1,0 +1,51 @@
+// Files of OpenFlow text as ovs-ofctl(8) reads them: `#` starts a comment, blank lines do not count. A line that ends in `\`
+// goes on in the next one (ovs-ofctl has no such thing: it reads the backslash as an action and refuses it).
+
+import { readFileSync } from "node:fs";
+import { MegaflowError } from "../../lib/errors.ts";
+
+/** Reads a whole file; throws MegaflowError EFILE. */
+export function readTextFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === "ENOENT" ? "No such file or directory" : error;
+    throw new MegaflowError("EFILE", `${path}: open (${reason})`);
+  }
+}
+
+/** Parses every line that holds something, in order. An error gets the file's name and the line's number. */
+export function parseLines<T>(text: string, file: string | undefined, parse: (line: string) => T): T[] {
+  const results: T[] = [];
+  let number = 0;
+  let pos = 0;
+  while (pos < text.length) {
+    const first = number + 1;
+    let line = "";
+    for (;;) {
+      let end = text.indexOf("\n", pos);
+      if (end < 0) end = text.length;
+      let part = text.slice(pos, end);
+      pos = end + 1;
+      number++;
+      const comment = part.indexOf("#");
+      if (comment >= 0) part = part.slice(0, comment);
+      part = part.trimEnd();
+      if (part.endsWith("\\") && pos < text.length) {
+        // A blank keeps the columns of the first line right.
+        line += `${part.slice(0, -1)} `;
+        continue;
+      }
+      line += part;
+      break;
+    }
+    if (line.trim() === "") continue;
+    try {
+      results.push(parse(line));
+    } catch (error) {
+      if (!(error instanceof MegaflowError)) throw error;
+      throw error.at(file === undefined ? { line: first } : { file, line: first });
+    }
+  }
+  return results;
+}
