@@ -38,6 +38,8 @@ export class Classifier {
   /** In descending order of highest priority (except between `removeDeferred` and `publish`). */
   private readonly subtables: Subtable[] = [];
   private outOfOrder = false;
+  /** Subtables that lost their last rule of highest priority since `publish`: counting anew is left to it. */
+  private readonly lowered = new Set<Subtable>();
   /** Subtables by the hash of their mask. */
   private readonly byMask = new Map<number, Subtable[]>();
   private readonly tries: readonly Trie[] = TRIE_OFFSETS.map(() => new Trie());
@@ -72,12 +74,15 @@ export class Classifier {
     return this.findSubtable(mask, hashMask(mask.words))?.findExactly(flow.words, priority) ?? null;
   }
 
-  /** Whether a rule of this priority can match a flow that (flow, mask) matches too. */
+  /**
+   * Whether a rule of this priority can match a flow that (flow, mask) matches too. Asks the rules as they were before the
+   * current batch of flow-mods, as OVS does.
+   */
   overlaps(flow: Flow, mask: Flow, priority: number): boolean {
     for (const subtable of this.subtables) {
       if (subtable.maxPriority < priority) break;
       for (let rule = subtable.first; rule !== null; rule = rule.listNext) {
-        if (rule.priority === priority && !rule.removed && agree(rule, subtable, flow, mask)) return true;
+        if (rule.priority === priority && !rule.pending && agree(rule, subtable, flow, mask)) return true;
       }
     }
     return false;
@@ -119,20 +124,19 @@ export class Classifier {
     this.ruleCount--;
     if (subtable.ruleCount === 0) this.removeSubtable(subtable);
     else if (rule.priority === subtable.maxPriority && --subtable.maxCount === 0) {
-      let max = -1;
-      for (const head of subtable.heads) {
-        if (head === null) continue;
-        if (head.priority > max) {
-          max = head.priority;
-          subtable.maxCount = 1;
-        } else if (head.priority === max) subtable.maxCount++;
-      }
-      this.changePriority(subtable, max);
+      this.lowered.add(subtable);
+      subtable.maxCount = 1; // until publish counts again
     }
   }
 
   /** Brings the subtables into order. */
   publish(): void {
+    if (this.lowered.size > 0) {
+      for (const subtable of this.lowered) {
+        if (subtable.ruleCount > 0) this.changePriority(subtable, subtable.countHighest());
+      }
+      this.lowered.clear();
+    }
     if (!this.outOfOrder) return;
     this.subtables.sort((a, b) => b.maxPriority - a.maxPriority); // stable
     this.outOfOrder = false;

@@ -43,6 +43,8 @@ export class Rule {
   usedMs: number;
   /** Out of the tables: deleted, expired or replaced. */
   removed = false;
+  /** Added by a batch of flow-mods that is not finished yet. */
+  pending = true;
   /** The `conjunction` actions, null when there is none: such a rule matches only as part of a conjunction. */
   readonly clauses: readonly Clause[] | null;
   /** The translator's cache for these actions. */

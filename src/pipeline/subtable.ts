@@ -179,6 +179,19 @@ export class Subtable {
     return true;
   }
 
+  /** Finds the highest priority anew, sets `maxCount` to how many rules have it and returns it. */
+  countHighest(): number {
+    let highest = -1;
+    for (const head of this.heads) {
+      if (head === null) continue;
+      if (head.priority > highest) {
+        highest = head.priority;
+        this.maxCount = 1;
+      } else if (head.priority === highest) this.maxCount++;
+    }
+    return highest;
+  }
+
   /** The flow of a rule's match: zero outside the mask. */
   flowOf(rule: Rule): Flow {
     return rule.words === null ? this.unpack(this.values, rule.row * this.width) : this.unpack(rule.words, 0);

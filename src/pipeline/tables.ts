@@ -33,6 +33,11 @@ export class FlowModError extends MegaflowError {
 
 export interface TablesOptions {
   /**
+   * OpenFlow 1.0's modify: it gives the new cookie and adds the flow when there is none and no cookie mask. From
+   * OpenFlow 1.1 on (the default here) a modify does neither.
+   */
+  readonly modifyAsOpenFlow10?: boolean;
+  /**
    * Called before a flow-mod that carries actions is started; throws a MegaflowError (OVS's error name) when they cannot
    * be, for example for a group or meter that does not exist.
    */
@@ -53,9 +58,11 @@ export class Tables {
   private readonly classifiers: (Classifier | null)[] = new Array(TABLE_COUNT + 1).fill(null);
   private readonly expiry = new ExpiryQueue();
   private readonly checkActions: (mod: FlowMod) => void;
+  private readonly modifyAsOpenFlow10: boolean;
 
   constructor(options: TablesOptions = {}) {
     this.checkActions = options.checkActions ?? (() => {});
+    this.modifyAsOpenFlow10 = options.modifyAsOpenFlow10 ?? false;
   }
 
   /**
@@ -137,7 +144,7 @@ export class Tables {
       case "modify_strict": {
         const old = this.select(mod, match.flow, match.mask, mod.command === "modify_strict");
         if (old.length > 0) for (const rule of old) this.modify(rule, mod, change, nowMs);
-        else if (mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
+        else if (this.modifyAsOpenFlow10 && mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
           this.add(mod, match.flow, match.mask, change, nowMs);
         }
         return;
@@ -170,14 +177,14 @@ export class Tables {
     change.replaced.push(old);
   }
 
-  /** A modified rule keeps its timeouts, flags and age, and its cookie unless a new one is given. */
+  /** A modified rule keeps its timeouts, flags, age and cookie. */
   private modify(old: Rule, mod: FlowMod, change: Change, nowMs: number): void {
     const { flow, mask } = old.match;
     const init = {
       tableId: old.tableId,
       priority: old.priority,
       actions: mod.actions,
-      cookie: mod.newCookie ?? old.cookie,
+      cookie: (this.modifyAsOpenFlow10 ? mod.newCookie : null) ?? old.cookie,
       idleTimeout: old.idleTimeout,
       hardTimeout: old.hardTimeout,
       importance: old.importance,
@@ -226,6 +233,7 @@ export class Tables {
     for (let i = 0; i < added.length; i++) {
       const rule = added[i]!;
       const old = replaced[i]!;
+      rule.pending = false;
       if (old !== null) {
         if (change.keepCounts) {
           rule.nPackets = old.nPackets;
