@@ -1,0 +1,254 @@
+// Datapath actions as OVS prints them, in `ofproto/trace` and `dpctl/dump-flows`:
+// set(eth(dst=...)),set(ipv4(ttl=62)),ct(commit,zone=65520),recirc(0x2)
+import { formatEthernet, formatIpv4, formatIpv6 } from "../flow/address-text.ts";
+import {
+  O_MPLS_LSE0,
+  O_PKT_MARK,
+  O_SKB_PRIORITY,
+  O_TUN_DST,
+  O_TUN_FLAGS,
+  O_TUN_ID,
+  O_TUN_IPV6_DST,
+  O_TUN_IPV6_SRC,
+  O_TUN_SRC,
+  O_TUN_TOS,
+  O_TUN_TP_DST,
+  O_TUN_TP_SRC,
+  O_TUN_TTL,
+  TUN_FLAG_CSUM,
+  TUN_FLAG_DF,
+  TUN_FLAG_KEY,
+  TUN_FLAG_OAM,
+  VLAN_CFI,
+} from "../flow/layout.ts";
+import { unreachable } from "../lib/assert.ts";
+import type { CtNat, DatapathAction, SetHeader, Userspace } from "./action.ts";
+import { SET_FIELDS, type SetField, type SetFieldForm } from "./set-fields.ts";
+
+export interface ActionTextOptions {
+  /** In a trace, a userspace action says that nothing is sent. */
+  readonly trace?: boolean;
+}
+
+/** How a port is written: its number, or its name. */
+export type PortName = (port: number) => string;
+
+/** The reasons of packet-ins by OVS's names, at their OpenFlow numbers. */
+const PACKET_IN_REASONS = ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"];
+
+/** `drop` when there is no action; drop actions of our own (they carry a reason) are not shown. */
+export function formatDatapathActions(
+  actions: readonly DatapathAction[],
+  portName: PortName,
+  options: ActionTextOptions = {},
+): string {
+  const shown = actions.filter((a) => a.type !== "drop");
+  if (shown.length === 0) return "drop";
+  return shown.map((a) => formatAction(a, portName, options)).join(",");
+}
+
+function formatAction(action: DatapathAction, portName: PortName, options: ActionTextOptions): string {
+  const nested = (actions: readonly DatapathAction[]) => formatDatapathActions(actions, portName, options);
+  switch (action.type) {
+    case "output":
+      return portName(action.port);
+    case "set":
+      return `set(${formatSet(action.header, action.value, action.mask)})`;
+    case "push_vlan":
+      return `push_vlan(${formatTag(action.tpid, action.tci)})`;
+    case "pop_vlan":
+      return "pop_vlan";
+    case "push_mpls":
+      return `push_mpls(${formatLabel(action.lse)},eth_type=${hex(action.ethertype)})`;
+    case "pop_mpls":
+      return `pop_mpls(eth_type=${hex(action.ethertype)})`;
+    case "ct":
+      return formatCt(action);
+    case "ct_clear":
+      return "ct_clear";
+    case "recirc":
+      return `recirc(${hex(action.id)})`;
+    case "hash":
+      return `hash(${action.algorithm}(${action.basis}))`;
+    case "clone":
+      return `clone(${nested(action.actions)})`;
+    case "userspace":
+      return `userspace(pid=0,${formatController(action.userspace, options)})`;
+    case "meter":
+      return `meter(${action.id})`;
+    case "trunc":
+      return `trunc(${action.maxLen})`;
+    case "drop":
+      return "drop";
+    case "check_pkt_len":
+      return `check_pkt_len(size=${action.length},gt(${nested(action.greater)}),le(${nested(action.lessEqual)}))`;
+    case "sample": {
+      const percent = ((100 * action.probability) / 0xffffffff).toFixed(1);
+      return `sample(sample=${percent}%,actions(${nested(action.actions)}))`;
+    }
+    default:
+      return unreachable(action);
+  }
+}
+
+/** C's `%#x`: no prefix before a zero. */
+function hex(value: number | bigint): string {
+  return value === 0 || value === 0n ? "0" : "0x" + value.toString(16);
+}
+
+function formatSet(header: SetHeader, value: Uint8Array, mask: Uint8Array): string {
+  switch (header) {
+    case "mpls":
+      return `mpls(${formatLabel(number(value, O_MPLS_LSE0, 4))})`;
+    case "skb_mark":
+      return `skb_mark(${maskedHex(value, mask, O_PKT_MARK)})`;
+    case "skb_priority":
+      return `skb_priority(${maskedHex(value, mask, O_SKB_PRIORITY)})`;
+    case "tunnel":
+      return `tunnel(${formatTunnel(value)})`;
+    default: {
+      const fields = SET_FIELDS.get(header) ?? [];
+      const texts = fields.map((f) => formatField(f, value, mask)).filter((t) => t !== "");
+      return `${header}(${texts.join(",")})`;
+    }
+  }
+}
+
+/** `name=value`, with `/mask` when it is not all ones; nothing when it is all zeros. */
+function formatField(field: SetField, value: Uint8Array, mask: Uint8Array): string {
+  const { offset, size, form } = field;
+  const bits = mask.subarray(offset, offset + size);
+  if (bits.every((b) => b === 0)) return "";
+  const text = `${field.name}=${formatValue(form, value, offset, size)}`;
+  if (isAllOnes(field, bits)) return text;
+  return `${text}/${formatValue(form === "decimal" ? "hex" : form, mask, offset, size)}`;
+}
+
+function isAllOnes(field: SetField, bits: Uint8Array): boolean {
+  if (field.name === "label") return number(bits, 0, 4) === 0xfffff;
+  return bits.every((b) => b === 0xff);
+}
+
+function formatValue(form: SetFieldForm, bytes: Uint8Array, at: number, size: number): string {
+  switch (form) {
+    case "mac":
+      return formatEthernet(bytes, at);
+    case "ipv4":
+      return formatIpv4(bytes, at);
+    case "ipv6":
+      return formatIpv6(bytes, at);
+    case "decimal":
+      return String(number(bytes, at, size));
+    case "hex":
+      return hex(number(bytes, at, size));
+    case "op":
+      return String(bytes[at] === 0xff ? 0xffff : bytes[at]);
+    default:
+      return unreachable(form);
+  }
+}
+
+function maskedHex(value: Uint8Array, mask: Uint8Array, at: number): string {
+  const bits = number(mask, at, 4);
+  const text = hex(number(value, at, 4));
+  return bits === 0xffffffff ? text : `${text}/${hex(bits)}`;
+}
+
+function formatTag(tpid: number, tci: number): string {
+  const type = tpid === 0x8100 ? "" : `tpid=0x${tpid.toString(16).padStart(4, "0")},`;
+  const cfi = tci & VLAN_CFI ? "" : ",cfi=0";
+  return `${type}vid=${tci & 0xfff},pcp=${tci >>> 13}${cfi}`;
+}
+
+function formatLabel(lse: number): string {
+  return `label=${lse >>> 12},tc=${(lse >>> 9) & 7},ttl=${lse & 0xff},bos=${(lse >>> 8) & 1}`;
+}
+
+function formatTunnel(value: Uint8Array): string {
+  const flags = number(value, O_TUN_FLAGS, 2);
+  const id = (BigInt(number(value, O_TUN_ID, 4)) << 32n) | BigInt(number(value, O_TUN_ID + 4, 4));
+  const parts: string[] = [];
+  const isSet = (at: number, size: number) => value.subarray(at, at + size).some((b) => b !== 0);
+  if (id !== 0n || flags & TUN_FLAG_KEY) parts.push(`tun_id=0x${id.toString(16)}`);
+  if (isSet(O_TUN_SRC, 4)) parts.push(`src=${formatIpv4(value, O_TUN_SRC)}`);
+  if (isSet(O_TUN_DST, 4)) parts.push(`dst=${formatIpv4(value, O_TUN_DST)}`);
+  if (isSet(O_TUN_IPV6_SRC, 16)) parts.push(`ipv6_src=${formatIpv6(value, O_TUN_IPV6_SRC)}`);
+  if (isSet(O_TUN_IPV6_DST, 16)) parts.push(`ipv6_dst=${formatIpv6(value, O_TUN_IPV6_DST)}`);
+  if (isSet(O_TUN_TOS, 1)) parts.push(`tos=${hex(value[O_TUN_TOS]!)}`);
+  parts.push(`ttl=${value[O_TUN_TTL]}`);
+  if (isSet(O_TUN_TP_SRC, 2)) parts.push(`tp_src=${number(value, O_TUN_TP_SRC, 2)}`);
+  if (isSet(O_TUN_TP_DST, 2)) parts.push(`tp_dst=${number(value, O_TUN_TP_DST, 2)}`);
+  const names: [number, string][] = [
+    [TUN_FLAG_DF, "df"],
+    [TUN_FLAG_CSUM, "csum"],
+    [TUN_FLAG_KEY, "key"],
+    [TUN_FLAG_OAM, "oam"],
+  ];
+  const on = names.filter(([bit]) => flags & bit).map(([, name]) => name);
+  if (on.length > 0) parts.push(`flags(${on.join("|")})`);
+  return parts.join(",");
+}
+
+function formatCt(action: Extract<DatapathAction, { type: "ct" }>): string {
+  const parts: string[] = [];
+  // A forced commit is one too, and is printed as one word.
+  if (action.force) parts.push("force_commit");
+  else if (action.commit) parts.push("commit");
+  if (action.zone !== 0) parts.push(`zone=${action.zone}`);
+  if (action.mark !== null) parts.push(`mark=${hex(action.mark.value)}/${hex(action.mark.mask)}`);
+  if (action.label !== null) {
+    const mask = wide(action.label.mask);
+    const exact = mask === (1n << 128n) - 1n ? "" : `/${hex(mask)}`;
+    parts.push(`label=${hex(wide(action.label.value))}${exact}`);
+  }
+  if (action.alg !== null) parts.push(`helper=${action.alg}`);
+  if (action.nat !== null) parts.push(formatNat(action.nat));
+  return parts.length === 0 ? "ct" : `ct(${parts.join(",")})`;
+}
+
+function formatNat(nat: CtNat): string {
+  if (nat.kind === "undo") return "nat";
+  const ports =
+    nat.minPort === 0 ? "" : `:${nat.minPort}${nat.maxPort > nat.minPort ? `-${nat.maxPort}` : ""}`;
+  const address = (bytes: Uint8Array) => {
+    if (bytes.length === 4) return formatIpv4(bytes, 0);
+    const text = formatIpv6(bytes, 0);
+    return ports === "" ? text : `[${text}]`;
+  };
+  let text: string = nat.kind;
+  if (nat.minAddr !== null) {
+    const min = address(nat.minAddr);
+    const max = nat.maxAddr === null ? min : address(nat.maxAddr);
+    text += `=${min}${max === min ? "" : `-${max}`}`;
+  } else if (ports !== "") {
+    text += "=";
+  }
+  text += ports;
+  if (nat.persistent) text += ",persistent";
+  if (nat.hash) text += ",hash";
+  if (nat.random) text += ",random";
+  return `nat(${text})`;
+}
+
+function formatController(userspace: Userspace, options: ActionTextOptions): string {
+  const reason = Math.max(PACKET_IN_REASONS.indexOf(userspace.reason), 0);
+  const dontSend = options.trace === true ? 1 : 0;
+  const { recircId, cookie, controllerId, maxLen } = userspace;
+  return (
+    `controller(reason=${reason},dont_send=${dontSend},continuation=0,recirc_id=${recircId},` +
+    `rule_cookie=${hex(cookie)},controller_id=${controllerId},max_len=${maxLen})`
+  );
+}
+
+/** The big-endian number of 1, 2 or 4 bytes. */
+function number(bytes: Uint8Array, at: number, size: number): number {
+  let n = 0;
+  for (let i = 0; i < size; i++) n = n * 256 + bytes[at + i]!;
+  return n;
+}
+
+function wide(bytes: Uint8Array): bigint {
+  let n = 0n;
+  for (const byte of bytes) n = (n << 8n) | BigInt(byte);
+  return n;
+}
