@@ -146,3 +146,19 @@ test("nothing was left lying about", () => {
   );
   assert.deepEqual(found, []);
 });
+
+test("the lock file lists every package, those of other platforms too, as npm ci demands", () => {
+  interface Locked {
+    readonly dependencies?: Record<string, string>;
+    readonly optionalDependencies?: Record<string, string>;
+  }
+  const packages: Record<string, Locked> = JSON.parse(textOf("package-lock.json")).packages;
+  const missing = Object.entries(packages).flatMap(([from, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies })
+      .filter(
+        (name) => !(`node_modules/${name}` in packages) && !(`${from}/node_modules/${name}` in packages),
+      )
+      .map((name) => `${from} needs ${name}`),
+  );
+  assert.deepEqual(missing, []);
+});
