@@ -27,9 +27,9 @@ const PROTO_DESTINATION_OPTIONS: u32 = 60;
  * A broken extension header leaves the addresses and nothing else. A later fragment's nw_proto is 44 (fragment).
  * Extension headers may repeat and come in any order, as with OVS.
  */
-export function parseIpv6(ptr: usize, at: usize, end: usize): void {
-  const size = <u32>(end - at);
-  if (size < IPV6_SIZE) return;
+export function parseIpv6(ptr: usize, at: usize, end: usize, wireEnd: usize): void {
+  if (<u32>(end - at) < IPV6_SIZE) return;
+  const size = <u32>(wireEnd - at);
   const payloadSize: u32 = bswap<u16>(load<u16>(at, 4));
   if (IPV6_SIZE + payloadSize > size || size - IPV6_SIZE - payloadSize > PADDING_MAX) return;
 
@@ -45,13 +45,13 @@ export function parseIpv6(ptr: usize, at: usize, end: usize): void {
   while (true) {
     let headerSize: u32 = 0;
     if (proto == PROTO_HOP_OPTIONS || proto == PROTO_ROUTING || proto == PROTO_DESTINATION_OPTIONS) {
-      if (left < EXTENSION_SIZE_MIN) return;
+      if (left < EXTENSION_SIZE_MIN || next + EXTENSION_SIZE_MIN > end) return;
       headerSize = (<u32>load<u8>(next, 1) + 1) << 3;
     } else if (proto == PROTO_AUTHENTICATION) {
-      if (left < EXTENSION_SIZE_MIN) return;
+      if (left < EXTENSION_SIZE_MIN || next + EXTENSION_SIZE_MIN > end) return;
       headerSize = (<u32>load<u8>(next, 1) + 2) << 2;
     } else if (proto == PROTO_FRAGMENT) {
-      if (left < EXTENSION_SIZE_MIN) return;
+      if (left < EXTENSION_SIZE_MIN || next + EXTENSION_SIZE_MIN > end) return;
       headerSize = 8;
       const offset: u32 = load<u16>(next, 2); // 13 bits of offset, 2 reserved, more-fragments; big endian
       if (offset != 0) frag |= FRAG_ANY;
@@ -79,6 +79,6 @@ export function parseIpv6(ptr: usize, at: usize, end: usize): void {
     store<u64>(PKT, map, PKT_KEY_MAP);
   }
   store<u32>(PKT, <u32>(next - ptr), PKT_L4);
-  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, next, at + IPV6_SIZE + payloadSize);
+  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, next, at + IPV6_SIZE + payloadSize, end);
   v128.store(KEY, i64x2.replace_lane(i64x2.splat(0), 1, half), O_NW_SRC);
 }

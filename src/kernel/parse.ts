@@ -45,6 +45,7 @@ import {
   PKT_LEN,
   PKT_PTR,
   PKT_TYPE_OFFSET,
+  PKT_WIRE_LEN,
 } from "./memory.ts";
 import { parseArp } from "./parse-arp.ts";
 import { parseIpv6 } from "./parse-ipv6.ts";
@@ -90,6 +91,8 @@ export function parse(): void {
   const ptr: usize = load<u32>(PKT, PKT_PTR);
   const len = load<u32>(PKT, PKT_LEN);
   const end = ptr + len;
+  // What length fields are held against is the frame as it was received: longer than what is there when a snaplen cut it.
+  const wireEnd = ptr + max<u32>(len, load<u32>(PKT, PKT_WIRE_LEN));
   let map = load<u64>(PKT, PKT_KEY_MAP);
   if ((map & STALE_MAP) != 0) map = clearStale(map);
   store<u64>(PKT, map | (1 << B_ETH) | (1 << B_IP4), PKT_KEY_MAP);
@@ -112,17 +115,17 @@ export function parse(): void {
     type = load<u16>(KEY, O_DL_TYPE);
   }
   store<u32>(PKT, <u32>(at - ptr), PKT_L3);
-  if (type == BE_IPV4) parseIpv4(ptr, at, end);
-  else if (type == BE_IPV6) parseIpv6(ptr, at, end);
+  if (type == BE_IPV4) parseIpv4(ptr, at, end, wireEnd);
+  else if (type == BE_IPV6) parseIpv6(ptr, at, end, wireEnd);
   else if (type == BE_ARP || type == BE_RARP) parseArp(at, end);
   else if (type == BE_MPLS || type == BE_MPLS_MULTICAST) parseMpls(ptr, at, end);
   else if (type == BE_NSH) parseNsh(at, end);
 }
 
 /** RFC 791. OVS checks lengths only: neither the version nor the checksum. */
-function parseIpv4(ptr: usize, at: usize, end: usize): void {
-  const size = <u32>(end - at);
-  if (size < IPV4_SIZE) return;
+function parseIpv4(ptr: usize, at: usize, end: usize, wireEnd: usize): void {
+  if (<u32>(end - at) < IPV4_SIZE) return;
+  const size = <u32>(wireEnd - at);
   const headerSize: u32 = (<u32>load<u8>(at) & 15) << 2;
   const totalSize: u32 = bswap<u16>(load<u16>(at, 2));
   // headerSize <= totalSize <= size also says that the options are there.
@@ -141,7 +144,7 @@ function parseIpv4(ptr: usize, at: usize, end: usize): void {
   const l4 = at + headerSize;
   store<u32>(PKT, <u32>(l4 - ptr), PKT_L4);
   let half: u64 = ((<u64>load<u8>(at, 1)) << 32) | ((<u64>load<u8>(at, 8)) << 40); // nw_tos, nw_ttl
-  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, l4, at + totalSize);
+  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, l4, at + totalSize, end);
   v128.store(KEY, i64x2.replace_lane(v128.load64_zero(at, 12), 1, half), O_NW_SRC);
 }
 

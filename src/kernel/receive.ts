@@ -122,7 +122,9 @@ function receiveFrame(ptr: usize, len: u32, wireLen: u32, inPort: u32): void {
   ) {
     const total = <u32>bswap<u16>(load<u16>(ptr, 16));
     const proto = load<u8>(ptr, 23);
-    const tcp = proto == 6 && total >= 40 && len >= 54;
+    // A TCP data offset of 20 bytes or more, all of it inside the datagram.
+    const tcpHeader = (<u32>load<u8>(ptr, 46) >> 4) << 2;
+    const tcp = proto == 6 && len >= 54 && tcpHeader >= 20 && total >= 20 + tcpHeader;
     if (total <= wireLen - ETH_HEADER && (tcp || (proto == 17 && total >= 28))) {
       const flags: u32 = tcp ? load<u16>(ptr, 46) & 0xff0f : 0;
       const tail = <u32>load<u8>(ptr, 15) | ((<u32>load<u8>(ptr, 22)) << 8) | (flags << 16);
