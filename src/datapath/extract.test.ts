@@ -211,6 +211,25 @@ test("a frame longer than any datagram", () => {
   assert.equal(extract(frame.subarray(0, 60_000)).get16(layout.O_TP_DST), 9);
 });
 
+test("a frame cut by a capture's snaplen is judged by the length it had", () => {
+  const port = (frame: Uint8Array, size: number, wireLen: number) => {
+    const flow = new Flow();
+    extractor.extract(frame.subarray(0, size), wireLen, 1, flow);
+    return [flow.get32(layout.O_NW_DST), flow.get16(layout.O_TP_DST)];
+  };
+  const tcp = tcpFrame({ dstPort: 80, options: new Uint8Array(8), payload: new Uint8Array(1000) });
+  assert.deepEqual(port(tcp, 54, tcp.length), [0x0a000002, 80]);
+  assert.deepEqual(port(tcp, 53, tcp.length), [0x0a000002, 0]);
+  assert.deepEqual(port(tcp, 54, 54), [0, 0]);
+  assert.deepEqual(port(tcp, 54, tcp.length - 1), [0, 0]);
+  const options = udpFrame({ dstPort: 9, ipv4: { options: new Uint8Array(8) } });
+  assert.deepEqual(port(options, 41, options.length), [0, 0]);
+  assert.deepEqual(port(options, 42, options.length), [0x0a000002, 0]);
+  const six = udpFrame({ dst: "fd00::2", dstPort: 9, payload: new Uint8Array(100) });
+  assert.deepEqual(port(six, 62, six.length)[1], 9);
+  assert.deepEqual(port(six, 61, six.length)[1], 0);
+});
+
 test("the parser notes where the headers are", () => {
   const PKT = 0x10000;
   const kernel = loadKernel(0x40000, { upcall: () => 0, flush() {} });

@@ -5,8 +5,7 @@ import { assert } from "../lib/assert.ts";
 import { loadKernel } from "./kernel.ts";
 
 /**
- * Bytes of a frame that are looked at. No header reaches this far but a stack of more than 60,000 MPLS labels, and a
- * longer IP padding makes OVS refuse the datagram, so a longer frame parses as its first FRAME_MAX bytes do.
+ * Bytes of a frame that are looked at. No header reaches this far, so a longer frame parses as one cut here does.
  */
 const FRAME_MAX = 256 * 1024;
 const HEAP = 0x20000;
@@ -17,7 +16,7 @@ const SLACK = 4096;
 export class Extractor {
   readonly #bytes: Uint8Array;
   readonly #frame: number;
-  readonly #key: (len: number, inPort: number) => number;
+  readonly #key: (len: number, inPort: number, wireLen: number) => number;
 
   /** `vlanLimit`: how many VLAN tags are read, 0 to 2 (OVS: other_config:vlan-limit; `ovs-ofctl parse-pcap` reads two). */
   constructor(vlanLimit = 2) {
@@ -34,13 +33,14 @@ export class Extractor {
 
   /**
    * Fills `flow` as OVS does for a frame received on `inPort`: the frame's fields and in_port, all else zero.
-   * A frame of less than 14 bytes has no field. `wireLen` is its length on the wire; no field depends on it.
+   * A frame of less than 14 bytes has no field. `wireLen` is its length on the wire: a frame that a capture's snaplen
+   * cut (wireLen above its length) is read as far as it is there; OVS itself would take it for a short frame.
    */
   extract(frame: Uint8Array, wireLen: number, inPort: number, flow: Flow): void {
     assert(wireLen >= frame.length, "a frame has no more bytes than it had on the wire");
     const len = Math.min(frame.length, FRAME_MAX);
     this.#bytes.set(len === frame.length ? frame : frame.subarray(0, len), this.#frame);
-    const key = this.#key(len, inPort);
+    const key = this.#key(len, inPort, wireLen);
     flow.bytes.set(this.#bytes.subarray(key, key + KEY_SIZE));
     flow.bytes.fill(0, O_REGS);
   }

@@ -9,11 +9,11 @@ export function extractFrame(): usize {
   return HEAP;
 }
 
-/** Parses the `len` bytes at extractFrame(); returns the address of the key. `inPort` is host order. */
-export function extractKey(len: u32, inPort: u32): usize {
+/** Parses the `len` bytes at extractFrame(); returns the address of the key. `inPort` is host order; a `wireLen` below `len` counts as `len`. */
+export function extractKey(len: u32, inPort: u32, wireLen: u32): usize {
   store<u32>(PKT, <u32>HEAP, PKT_PTR);
   store<u32>(PKT, len, PKT_LEN);
-  store<u32>(PKT, len, PKT_WIRE_LEN);
+  store<u32>(PKT, wireLen, PKT_WIRE_LEN);
   store<u32>(KEY, bswap<u32>(inPort), O_IN_PORT);
   store<u64>(PKT, load<u64>(PKT, PKT_KEY_MAP) | (1 << B_META), PKT_KEY_MAP);
   parse();

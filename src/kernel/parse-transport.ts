@@ -19,26 +19,24 @@ const ICMP_SIZE: u32 = 8; // IGMP's too
 const TCP_FLAGS_SHIFT: u64 = (O_TCP_FLAGS - O_TP_SRC) * 8;
 
 /**
- * Reads the transport header at `at`; `end` is the end of the datagram, which is never past the end of the frame on the wire,
- * and `captured` the end of the bytes that are there: a header that the snaplen cut counts as cut. Returns the
- * second half of block IP4 as it lies in memory: tp_src, tp_dst, two bytes zero for tos and ttl, tcp_flags. It is returned
+ * Reads the transport header at `at`. `end` is the end of the bytes present, `datagramEnd` that of the datagram, which is
+ * beyond it when the frame is cut, and before it when the frame is padded. Returns the second half of block IP4 as it lies in memory: tp_src, tp_dst, two bytes zero for tos and ttl, tcp_flags. It is returned
  * and not stored because the caches load the block whole right after, which stalls behind smaller stores.
  * A header that is cut gives zero.
  */
-export function parseTransport(proto: u32, at: usize, end: usize, captured: usize): u64 {
+export function parseTransport(proto: u32, at: usize, end: usize, datagramEnd: usize): u64 {
+  if (end > datagramEnd) end = datagramEnd;
   const size = <u32>(end - at);
-  const readable = end < captured ? end : captured;
-  const have = at < readable ? <u32>(readable - at) : 0;
   if (proto == PROTO_TCP) {
-    if (have < TCP_SIZE) return 0;
-    // The data offset: from 20 bytes to what is there.
+    if (size < TCP_SIZE) return 0;
+    // The data offset: 20 bytes at least, and inside the datagram.
     const headerSize: u32 = (<u32>load<u8>(at, 12) >> 4) << 2;
-    if (headerSize < TCP_SIZE || headerSize > size) return 0;
+    if (headerSize < TCP_SIZE || headerSize > <u32>(datagramEnd - at)) return 0;
     return <u64>load<u32>(at) | ((<u64>(load<u16>(at, 12) & 0xff0f)) << TCP_FLAGS_SHIFT);
   }
-  if (proto == PROTO_UDP) return have < UDP_SIZE ? 0 : load<u32>(at);
-  if (proto == PROTO_SCTP) return have < SCTP_SIZE ? 0 : load<u32>(at);
-  return have < ICMP_SIZE ? 0 : parseControl(proto, at, readable);
+  if (proto == PROTO_UDP) return size < UDP_SIZE ? 0 : load<u32>(at);
+  if (proto == PROTO_SCTP) return size < SCTP_SIZE ? 0 : load<u32>(at);
+  return size < ICMP_SIZE ? 0 : parseControl(proto, at, end);
 }
 
 /** ICMP, IGMP and ICMPv6: tp_src is the type, tp_dst the code, a byte each in the low byte of the 16-bit field. */

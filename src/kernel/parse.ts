@@ -4,6 +4,9 @@
 // - A header's length is checked once, where it is entered; its loads are then unchecked. One load reaches past a frame:
 //   the first, of 16 bytes, when the frame has 14; its two last bytes are overwritten at once (DESIGN D9).
 // - A short or lying header ends the parse. What was read before it stays; it and all that would follow are zero.
+// - A frame cut by a capture's snaplen (len below wireLen) is judged by the length it had: its datagram may be longer than
+//   what is present, and what is present is read. OVS never has such a frame; `ovs-ofctl parse-pcap` takes it for a short
+//   one, and so does whoever gives the parser wireLen = len.
 // - Numbers loaded from the frame are compared in the frame's byte order: BE_* constants are byte-swapped literals.
 //
 // The way through the files: link header here (tags and LLC in parse-link.ts), then IPv4 here, or parse-ipv6.ts,
@@ -58,7 +61,7 @@ const IPV4_SIZE: u32 = 20;
 export const PADDING_MAX: u32 = 0xffff;
 
 /** nw_proto and nw_frag together, in block ETH. */
-const LANE_NW_PROTO: u8 = 7;
+export const LANE_NW_PROTO: u8 = 7;
 
 const BE_IPV4: u32 = 0x0008;
 const BE_IPV6: u32 = 0xdd86;
@@ -90,9 +93,8 @@ const STALE_MAP: u64 =
 export function parse(): void {
   const ptr: usize = load<u32>(PKT, PKT_PTR);
   const len = load<u32>(PKT, PKT_LEN);
+  const wireLen = load<u32>(PKT, PKT_WIRE_LEN);
   const end = ptr + len;
-  // What length fields are held against is the frame as it was received: longer than what is there when a snaplen cut it.
-  const wireEnd = ptr + max<u32>(len, load<u32>(PKT, PKT_WIRE_LEN));
   let map = load<u64>(PKT, PKT_KEY_MAP);
   if ((map & STALE_MAP) != 0) map = clearStale(map);
   store<u64>(PKT, map | (1 << B_ETH) | (1 << B_IP4), PKT_KEY_MAP);
@@ -115,22 +117,23 @@ export function parse(): void {
     type = load<u16>(KEY, O_DL_TYPE);
   }
   store<u32>(PKT, <u32>(at - ptr), PKT_L3);
-  if (type == BE_IPV4) parseIpv4(ptr, at, end, wireEnd);
-  else if (type == BE_IPV6) parseIpv6(ptr, at, end, wireEnd);
+  if (type == BE_IPV4) parseIpv4(ptr, at, end, ptr + max(len, wireLen));
+  else if (type == BE_IPV6) parseIpv6(ptr, at, end, ptr + max(len, wireLen));
   else if (type == BE_ARP || type == BE_RARP) parseArp(at, end);
   else if (type == BE_MPLS || type == BE_MPLS_MULTICAST) parseMpls(ptr, at, end);
   else if (type == BE_NSH) parseNsh(at, end);
 }
 
-/** RFC 791. OVS checks lengths only: neither the version nor the checksum. */
+/**
+ * RFC 791. OVS checks lengths only: neither the version nor the checksum. A datagram may end past `end`, the last byte that
+ * is present, but not past `wireEnd`.
+ */
 function parseIpv4(ptr: usize, at: usize, end: usize, wireEnd: usize): void {
   if (<u32>(end - at) < IPV4_SIZE) return;
-  const size = <u32>(wireEnd - at);
-  const headerSize: u32 = (<u32>load<u8>(at) & 15) << 2;
-  const totalSize: u32 = bswap<u16>(load<u16>(at, 2));
-  // headerSize <= totalSize <= size also says that the options are there.
-  if (headerSize < IPV4_SIZE || headerSize > totalSize || totalSize > size) return;
-  if (size - totalSize > PADDING_MAX) return;
+  const l4 = at + <usize>((<u32>load<u8>(at) & 15) << 2);
+  const datagramEnd = at + <usize>bswap<u16>(load<u16>(at, 2));
+  if (l4 < at + IPV4_SIZE || l4 > end || l4 > datagramEnd) return;
+  if (datagramEnd > wireEnd || wireEnd - datagramEnd > PADDING_MAX) return;
 
   const fragment: u32 = load<u16>(at, 6);
   let frag: u32 = 0;
@@ -141,10 +144,9 @@ function parseIpv4(ptr: usize, at: usize, end: usize, wireEnd: usize): void {
   const proto: u32 = load<u8>(at, 9);
   const eth = v128.load(KEY, O_DL_DST);
   v128.store(KEY, i16x8.replace_lane(eth, LANE_NW_PROTO, <i16>(proto | (frag << 8))), O_DL_DST);
-  const l4 = at + headerSize;
   store<u32>(PKT, <u32>(l4 - ptr), PKT_L4);
   let half: u64 = ((<u64>load<u8>(at, 1)) << 32) | ((<u64>load<u8>(at, 8)) << 40); // nw_tos, nw_ttl
-  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, l4, at + totalSize, end);
+  if ((frag & FRAG_LATER) == 0) half |= parseTransport(proto, l4, end, datagramEnd);
   v128.store(KEY, i64x2.replace_lane(v128.load64_zero(at, 12), 1, half), O_NW_SRC);
 }
 
