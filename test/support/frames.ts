@@ -253,8 +253,8 @@ const BYTES = [
 ];
 
 /** A frame of some kind with one to four faults: bits flipped, bytes set, lengths off, cut, padded, tagged, pieces moved. */
-export function mutatedFrame(random: Prng): Uint8Array {
-  let frame: Uint8Array = random.pick(SEEDS).slice();
+export function mutatedFrame(random: Prng, seeds: readonly Uint8Array[] = SEEDS): Uint8Array {
+  let frame: Uint8Array = random.pick(seeds).slice();
   for (let faults = 1 + random.below(4); faults > 0; faults--) frame = mutate(random, frame);
   return frame;
 }
