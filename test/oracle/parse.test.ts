@@ -1,0 +1,100 @@
+// The frame parser and the flow text against `ovs-ofctl parse-pcap`, line by line, on frames of every kind and on broken
+// ones. MEGAFLOW_ORACLE_FRAMES and MEGAFLOW_SEED set how many and which.
+//
+// parse-pcap's quirks: in_port is ANY; two VLAN tags are read; an empty record ends the file, so that there is none here.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { Extractor } from "../../src/datapath/extract.ts";
+import { Flow } from "../../src/flow/flow.ts";
+import { formatFlow } from "../../src/flow/flow-text.ts";
+import * as layout from "../../src/flow/layout.ts";
+import { Prng } from "../../src/lib/prng.ts";
+import { bytesToHex, hexDump } from "../../src/packet/bytes.ts";
+import { CaptureWriter } from "../../src/port/capture-writer.ts";
+import { FRAMES, mutatedFrame } from "../support/frames.ts";
+import { ovsSkip, requireOvs } from "./ovs.ts";
+
+const COUNT = Number(process.env.MEGAFLOW_ORACLE_FRAMES ?? 100_000);
+const SEED = Number(process.env.MEGAFLOW_SEED ?? 1);
+const PORT_ANY = 0xffff;
+const SHOWN_MAX = 5;
+
+function parsePcap(frames: readonly Uint8Array[]): string[] {
+  const dir = mkdtempSync(join(tmpdir(), "megaflow-parse-"));
+  try {
+    const path = join(dir, "frames.pcap");
+    const writer = CaptureWriter.open(path);
+    for (const frame of frames) writer.write(1, 0, frame, 0, frame.length, frame.length);
+    writer.close();
+    const out = execFileSync("ovs-ofctl", ["parse-pcap", path], { encoding: "utf8", maxBuffer: 1 << 30 });
+    return out.split("\n").slice(0, -1);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+test(`${COUNT} mutated frames print as parse-pcap prints them (seed ${SEED})`, { skip: ovsSkip }, () => {
+  const random = new Prng(SEED);
+  const frames = [...FRAMES.values()];
+  while (frames.length < FRAMES.size + COUNT) {
+    const frame = mutatedFrame(random);
+    if (frame.length > 0) frames.push(frame);
+  }
+  const lines = parsePcap(frames);
+  assert.equal(lines.length, frames.length);
+  const extractor = new Extractor();
+  const flow = new Flow();
+  const wrong: string[] = [];
+  frames.forEach((frame, i) => {
+    extractor.extract(frame, frame.length, PORT_ANY, flow);
+    const line = formatFlow(flow);
+    if (line !== lines[i]) wrong.push(`frame ${i}\n${hexDump(frame)}\nours ${line}\novs  ${lines[i]}`);
+  });
+  assert.equal(wrong.length, 0, `${wrong.length} lines differ\n${wrong.slice(0, SHOWN_MAX).join("\n\n")}`);
+});
+
+test("the neighbour discovery fields that no text shows", { skip: ovsSkip }, async () => {
+  const ovs = await requireOvs();
+  try {
+    await ovs.addBridge("br0", { ports: [{ no: 1 }] });
+    // Looked at by a move, a field's value stands in the megaflow; the value moved is another (0, a fault of OVS 3.1).
+    const moves = [
+      "move:ERICOXM_OF_ICMPV6_ND_RESERVED[]->NXM_NX_REG0[]",
+      "move:ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE[]->NXM_NX_REG1[0..7]",
+    ].join(",");
+    for (const type of [135, 136]) {
+      await ovs.ofctl(["add-flow", "br0", `icmp6,icmp_type=${type},icmp_code=0 actions=${moves}`]);
+    }
+    const extractor = new Extractor(1);
+    const flow = new Flow();
+    const random = new Prng(SEED);
+    const seeds = [...FRAMES]
+      .filter(([name]) => /solicitation|advertisement/.test(name))
+      .map(([, frame]) => frame);
+    const frames = [...seeds, ...Array.from({ length: 300 }, () => mutatedFrame(random, seeds))];
+    let compared = 0;
+    for (const frame of frames) {
+      extractor.extract(frame, frame.length, 1, flow);
+      const type = flow.get16(layout.O_TP_SRC);
+      const isNd = flow.get16(layout.O_DL_TYPE) === 0x86dd && flow.get8(layout.O_NW_PROTO) === 58;
+      if (!isNd || (type !== 135 && type !== 136) || flow.get16(layout.O_TP_DST) !== 0) continue;
+      const text = await ovs.trace("br0", "in_port=1", bytesToHex(frame));
+      const megaflow = text.split("\n").find((line) => line.startsWith("Megaflow:")) ?? "";
+      const looked = (name: string) => Number(megaflow.match(new RegExp(`\\b${name}=(0x[0-9a-f]+|\\d+)`))?.[1]);
+      const ours = [flow.get32(layout.O_IGMP_GROUP), flow.get16(layout.O_TCP_FLAGS)];
+      assert.deepEqual(
+        [looked("nd_reserved"), looked("nd_options_type")],
+        ours,
+        `${hexDump(frame)}\n${text}`,
+      );
+      compared++;
+    }
+    assert.ok(compared > 100, `${compared} compared`);
+  } finally {
+    await ovs.stop();
+  }
+});
