@@ -82,8 +82,10 @@ export function icmpNew(h: usize, now: u64): void {
   startTimer(h, TM_ICMP_FIRST, now);
 }
 
-export function icmpUpdate(index: u32, h: usize, reply: bool, now: u64): void {
+/** One frame of the connection. Returns true while it is still new: until an answer has come. */
+export function icmpUpdate(index: u32, h: usize, reply: bool, now: u64): bool {
   if (reply) store<u8>(h, ICMP_REPLY as u8, CONN_PEER_ORIG + PEER_STATE);
-  const state = load<u8>(h, CONN_PEER_ORIG + PEER_STATE);
-  restartTimer(index, h, state == (ICMP_FIRST as u8) ? TM_ICMP_FIRST : TM_ICMP_REPLY, now);
+  const unanswered = load<u8>(h, CONN_PEER_ORIG + PEER_STATE) == (ICMP_FIRST as u8);
+  restartTimer(index, h, unanswered ? TM_ICMP_FIRST : TM_ICMP_REPLY, now);
+  return unanswered;
 }

@@ -220,8 +220,7 @@ function update(index: u32, reply: bool, now: u64): u32 {
   const h = conntrackHot(index);
   if (proto == IPPROTO_TCP) return tcpUpdate(index, h, l4, payload, reply, now);
   if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
-    icmpUpdate(index, h, reply, now);
-    return TCP_VALID;
+    return icmpUpdate(index, h, reply, now) ? TCP_STILL_NEW : TCP_VALID;
   }
   return otherUpdate(index, h, reply, now) ? TCP_STILL_NEW : TCP_VALID;
 }
