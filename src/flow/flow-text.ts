@@ -7,6 +7,7 @@ import { Flow } from "./flow.ts";
 import * as L from "./layout.ts";
 import { emptyMatch, PROTOCOLS, setMatchField, splitKeyValues } from "./match.ts";
 import { formatMatch } from "./match-text.ts";
+import { isOdpText, parseOdpFlow } from "./odp-text.ts";
 import { formatPort, type PortResolver } from "./port-text.ts";
 
 const ETH_IP = 0x0800;
@@ -225,11 +226,27 @@ const $value = new Uint8Array(128);
 const $bits = new Uint8Array(128);
 
 /**
- * Parses a flow as ofproto/trace takes it in the style of a match: `in_port=1,tcp,nw_src=...`. What is not given is
+ * Parses ofproto/trace's FLOW argument in either of its styles: a datapath key, `in_port(1),eth(...),...`, or the style
+ * of a match, as parseExactFlow does. Throws ETEXT in OVS's words.
+ */
+export function parseFlow(text: string, ports?: PortResolver): Flow {
+  if (isOdpText(text)) {
+    try {
+      return parseOdpFlow(text, ports).flow.clone();
+    } catch (error) {
+      // OVS then takes it for a match and complains about that.
+      if (!(error instanceof MegaflowError)) throw error;
+    }
+  }
+  return parseExactFlow(text, ports);
+}
+
+/**
+ * Parses a flow in the style of a match: `in_port=1,tcp,nw_src=...`. What is not given is
  * zero; a missing in_port is OFPP_NONE. Unlike in a match, each field may be set once, must be whole, and must come
  * after what it needs. Throws ETEXT in OVS's words, with the column of the item at fault.
  */
-export function parseFlow(text: string, ports?: PortResolver): Flow {
+export function parseExactFlow(text: string, ports?: PortResolver): Flow {
   const match = emptyMatch();
   const { flow } = match;
   for (const { key, value, column } of splitKeyValues(text)) {
