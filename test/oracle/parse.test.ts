@@ -4,10 +4,14 @@
 // parse-pcap's quirks: in_port is ANY; two VLAN tags are read; an empty record ends the file, so that there is none here.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import test from "node:test";
+import { fileURLToPath } from "node:url";
+import { parseCaptures } from "../../src/cli/parse.ts";
 import { Extractor } from "../../src/datapath/extract.ts";
 import { Flow } from "../../src/flow/flow.ts";
 import { formatFlow } from "../../src/flow/flow-text.ts";
@@ -20,6 +24,7 @@ import { ovsSkip, requireOvs } from "./ovs.ts";
 
 const COUNT = Number(process.env.MEGAFLOW_ORACLE_FRAMES ?? 100_000);
 const SEED = Number(process.env.MEGAFLOW_SEED ?? 1);
+const FIXTURES = fileURLToPath(new URL("../../../pcap-fixtures", import.meta.url));
 const PORT_ANY = 0xffff;
 const SHOWN_MAX = 5;
 
@@ -57,6 +62,25 @@ test(`${COUNT} mutated frames print as parse-pcap prints them (seed ${SEED})`, {
   assert.equal(wrong.length, 0, `${wrong.length} lines differ\n${wrong.slice(0, SHOWN_MAX).join("\n\n")}`);
 });
 
+test("megaflow parse prints the fixtures byte for byte as parse-pcap does", { skip: ovsSkip }, async () => {
+  const captures = readdirSync(FIXTURES, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith(".pcap"));
+  assert.ok(captures.length > 0);
+  for (const name of captures) {
+    const path = join(FIXTURES, name);
+    const out = new PassThrough();
+    const printed = text(out);
+    assert.equal(await parseCaptures([path], out, new PassThrough()), 0);
+    out.end();
+    const expected = execFileSync("ovs-ofctl", ["parse-pcap", path], {
+      encoding: "utf8",
+      maxBuffer: 1 << 30,
+    });
+    assert.equal(await printed, expected, name);
+  }
+});
+
 test("the neighbour discovery fields that no text shows", { skip: ovsSkip }, async () => {
   const ovs = await requireOvs();
   try {
@@ -82,14 +106,15 @@ test("the neighbour discovery fields that no text shows", { skip: ovsSkip }, asy
       const type = flow.get16(layout.O_TP_SRC);
       const isNd = flow.get16(layout.O_DL_TYPE) === 0x86dd && flow.get8(layout.O_NW_PROTO) === 58;
       if (!isNd || (type !== 135 && type !== 136) || flow.get16(layout.O_TP_DST) !== 0) continue;
-      const text = await ovs.trace("br0", "in_port=1", bytesToHex(frame));
-      const megaflow = text.split("\n").find((line) => line.startsWith("Megaflow:")) ?? "";
-      const looked = (name: string) => Number(megaflow.match(new RegExp(`\\b${name}=(0x[0-9a-f]+|\\d+)`))?.[1]);
+      const trace = await ovs.trace("br0", "in_port=1", bytesToHex(frame));
+      const megaflow = trace.split("\n").find((line) => line.startsWith("Megaflow:")) ?? "";
+      const looked = (name: string) =>
+        Number(megaflow.match(new RegExp(`\\b${name}=(0x[0-9a-f]+|\\d+)`))?.[1]);
       const ours = [flow.get32(layout.O_IGMP_GROUP), flow.get16(layout.O_TCP_FLAGS)];
       assert.deepEqual(
         [looked("nd_reserved"), looked("nd_options_type")],
         ours,
-        `${hexDump(frame)}\n${text}`,
+        `${hexDump(frame)}\n${trace}`,
       );
       compared++;
     }
