@@ -38,3 +38,4 @@ function packageRoot(pkg) {
 mkdirSync(join(root, "dist/src/kernel"), { recursive: true });
 run("the kernel", binOf("assemblyscript", "asc"), ["--target", "release"]);
 run("TypeScript", binOf("typescript", "tsc"), ["-p", "."]);
+await import("./build-native.mjs");

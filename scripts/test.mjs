@@ -2,7 +2,8 @@
 //   npm test                    everything
 //   npm test -- pcapng oracle   files whose path contains "pcapng" or "oracle"
 // The last line is `N passed, N failed`. With CI=true or MEGAFLOW_CI=1 a skipped test counts as failed: there, everything a test
-// needs is installed, and a test that says it is not has not tested anything.
+// needs is installed, and a test that says it is not has not tested anything. Only what installing cannot give (a reason that begins
+// "skipped: this machine": no TAP driver, no right to make namespaces) is forgiven, aloud.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,0 +1,38 @@
+/* What Node cannot do itself for live ports, and nothing more: no policy, no state but the watches. */
+#ifndef MEGAFLOW_SHIM_H
+#define MEGAFLOW_SHIM_H
+
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Frames moved by one call at most. */
+#define FRAMES_MAX 64
+
+/* openTap(name: string, netns: string | null): { fd: number, name: string } */
+napi_value shim_open_tap(napi_env env, napi_callback_info info);
+
+/* readFrames(fd, memory: Uint8Array, offset, slotSize, lengths: Uint32Array): number of frames read */
+napi_value shim_read_frames(napi_env env, napi_callback_info info);
+
+/* writeFrames(fd, memory: Uint8Array, offsets: Uint32Array, lengths: Uint32Array, count): number of frames written */
+napi_value shim_write_frames(napi_env env, napi_callback_info info);
+
+/* watch(fd, callback: () => void): a handle for unwatch() */
+napi_value shim_watch(napi_env env, napi_callback_info info);
+napi_value shim_unwatch(napi_env env, napi_callback_info info);
+
+/* Throws an Error whose `code` is the name of `error` (an errno) and whose message is "what: words of the system". Returns NULL. */
+napi_value shim_throw_errno(napi_env env, const char *what, int error);
+
+/* Reads exactly `count` arguments; throws and returns false when there are fewer. */
+bool shim_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *arguments);
+
+/* A Uint8Array's or Uint32Array's memory (also over a SharedArrayBuffer); throws and returns false for anything else. */
+bool shim_bytes(napi_env env, napi_value value, napi_typedarray_type type, void **data, size_t *elements);
+
+/* An unsigned 32-bit number; throws and returns false for anything else. */
+bool shim_u32(napi_env env, napi_value value, uint32_t *result);
+
+#endif
