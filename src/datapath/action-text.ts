@@ -118,6 +118,8 @@ function formatSet(header: SetHeader, value: Uint8Array, mask: Uint8Array): stri
 function formatField(field: SetField, value: Uint8Array, mask: Uint8Array): string {
   const { offset, size, form } = field;
   const bits = mask.subarray(offset, offset + size);
+  // OVS shows nd_reserved always, whatever its mask.
+  if (form === "0x") return `${field.name}=${formatValue(form, value, offset, size)}`;
   if (bits.every((b) => b === 0)) return "";
   const text = `${field.name}=${formatValue(form, value, offset, size)}`;
   if (isAllOnes(field, bits)) return text;
@@ -125,7 +127,7 @@ function formatField(field: SetField, value: Uint8Array, mask: Uint8Array): stri
 }
 
 function isAllOnes(field: SetField, bits: Uint8Array): boolean {
-  if (field.name === "label") return number(bits, 0, 4) === 0xfffff;
+  if (field.name === "label") return (number(bits, 0, 4) & 0xfffff) === 0xfffff;
   return bits.every((b) => b === 0xff);
 }
 
@@ -141,6 +143,8 @@ function formatValue(form: SetFieldForm, bytes: Uint8Array, at: number, size: nu
       return String(number(bytes, at, size));
     case "hex":
       return hex(number(bytes, at, size));
+    case "0x":
+      return "0x" + number(bytes, at, size).toString(16);
     case "op":
       return String(bytes[at] === 0xff ? 0xffff : bytes[at]);
     default:

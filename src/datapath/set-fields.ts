@@ -3,8 +3,11 @@
 import * as L from "../flow/layout.ts";
 import type { SetHeader } from "./action.ts";
 
-/** `op`: an ARP opcode, of which a key holds the low byte. The others say how a number or an address is written. */
-export type SetFieldForm = "mac" | "ipv4" | "ipv6" | "decimal" | "hex" | "op";
+/**
+ * How a number or an address is written. `0x`: as `hex`, which writes a zero as `0`, but always with `0x`.
+ * `op`: an ARP opcode, of which a key holds the low byte.
+ */
+export type SetFieldForm = "mac" | "ipv4" | "ipv6" | "decimal" | "hex" | "0x" | "op";
 
 export interface SetField {
   readonly name: string;
@@ -69,7 +72,7 @@ export const SET_FIELDS: ReadonlyMap<SetHeader, readonly SetField[]> = new Map<S
   [
     "nd_ext",
     [
-      field("nd_reserved", L.O_IGMP_GROUP, 4, "hex"),
+      field("nd_reserved", L.O_IGMP_GROUP, 4, "0x"),
       field("nd_options_type", L.O_TCP_FLAGS + 1, 1, "decimal"),
     ],
   ],

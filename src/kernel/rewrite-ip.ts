@@ -89,16 +89,27 @@ export function setIpv4(value: usize, mask: usize): void {
 // What the walk over IPv6's extension headers found.
 let walkProto: u32 = 0;
 let walkRouted: bool = false;
+let walkCovered: bool = false;
+
+/** In a fragment header's offset and flags, as loaded from a frame: more fragments, and the offset with that bit. */
+const BE_MORE_FRAGMENTS: u32 = 0x0100;
+const BE_FRAGMENT: u32 = 0xf9ff;
 
 /**
- * Finds the transport protocol of the datagram at `l3` and whether a routing header still has segments to visit: the
- * destination in the pseudo-header is then the last segment, not the header's (RFC 8200 section 8.1).
+ * Finds of the datagram at `l3`
+ * - the transport protocol;
+ * - whether a routing header still has segments to visit: the destination in the pseudo-header is then the last segment,
+ *   not the header's (RFC 8200 section 8.1);
+ * - whether a transport checksum is updated at all: not in a later fragment, which has none, nor, as with OVS, behind a
+ *   fragment header of a datagram that is whole. (In IPv4 OVS updates what stands at the checksum's place in a later
+ *   fragment too, and so do we.)
  */
 function walkExtensions(l3: usize): void {
   let left = load<u32>(PKT, PKT_L4) - load<u32>(PKT, PKT_L3) - IPV6_SIZE;
   let at = l3 + IPV6_SIZE;
   let proto: u32 = load<u8>(l3, 6);
   walkRouted = false;
+  walkCovered = true;
   while (
     proto == PROTO_HOP_OPTIONS ||
     proto == PROTO_ROUTING ||
@@ -113,7 +124,10 @@ function walkExtensions(l3: usize): void {
     }
     let size: u32 = (<u32>load<u8>(at, 1) + 1) << 3;
     if (proto == PROTO_AUTHENTICATION) size = (<u32>load<u8>(at, 1) + 2) << 2;
-    else if (proto == PROTO_FRAGMENT) size = 8;
+    else if (proto == PROTO_FRAGMENT) {
+      size = 8;
+      walkCovered = (<u32>load<u16>(at, 2) & BE_FRAGMENT) == BE_MORE_FRAGMENTS;
+    }
     proto = load<u8>(at);
     if (left < size) break;
     left -= size;
@@ -160,8 +174,8 @@ export function setIpv6Masked(proto: u32, field: usize, value: usize, mask: usiz
 export function setIpv6(blocks: usize): void {
   const l3: usize = load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L3);
   walkExtensions(l3);
-  setIpv6Masked(walkProto, l3 + 8, blocks + 32, blocks + 48, true);
-  setIpv6Masked(walkProto, l3 + 24, blocks + 64, blocks + 80, !walkRouted);
+  setIpv6Masked(walkProto, l3 + 8, blocks + 32, blocks + 48, walkCovered);
+  setIpv6Masked(walkProto, l3 + 24, blocks + 64, blocks + 80, walkCovered && !walkRouted);
 
   const first: u32 = bswap<u32>(load<u32>(l3)); // version 4 bits, traffic class 8, flow label 20
   const tos = masked8((first >> 20) & 0xff, blocks + 12, blocks + 28);

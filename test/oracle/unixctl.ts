@@ -73,6 +73,7 @@ export class Unixctl {
   /** Calls a method; gives its text. Rejects with OVS's own error text. */
   call(method: string, ...params: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) return reject(new Error(`${method}: the control socket was closed`));
       this.#waiting.push({ method, resolve, reject });
       this.#socket.write(JSON.stringify({ id: this.#nextId++, method, params }));
     });
