@@ -5,7 +5,7 @@
 // a trace, the order of dumps included. When all have started they are *finished*: counters move over and removed rules
 // leave. OVS works in the same two steps, which decides where subtables come to stand (classifier.ts).
 
-import type { Flow } from "../flow/flow.ts";
+import type { Flow, Match } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, OFPP_NONE } from "./action.ts";
 import { Classifier } from "./classifier.ts";
@@ -104,6 +104,14 @@ export class Tables {
       return;
     }
     for (const classifier of this.classifiers) if (classifier !== null) yield* classifier.rules();
+  }
+
+  /** The rule of just this match and priority, or null. */
+  find(tableId: number, match: Match, priority: number): Rule | null {
+    const classifier = this.classifiers[tableId] ?? null;
+    if (classifier === null) return null;
+    const { flow, mask } = normalizeMatch(match);
+    return classifier.findExactly(flow, mask, priority);
   }
 
   ruleCount(tableId: number): number {

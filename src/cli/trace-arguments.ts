@@ -1,0 +1,83 @@
+// The arguments of `ofproto/trace`: a flow, perhaps a frame, and the ct_states to come.
+import { Extractor } from "../datapath/extract.ts";
+import { CT_STATE_NAMES, parseFlags } from "../flow/flags-text.ts";
+import { Flow } from "../flow/flow.ts";
+import { parseFlow } from "../flow/flow-text.ts";
+import {
+  CS_ESTABLISHED,
+  CS_INVALID,
+  CS_NEW,
+  CS_REPLY_DIR,
+  CS_TRACKED,
+  O_IN_PORT,
+  O_PKT_MARK,
+} from "../flow/layout.ts";
+import { MegaflowError } from "../lib/errors.ts";
+import type { PortTable } from "../pipeline/port-table.ts";
+import type { TraceRequest } from "../pipeline/trace.ts";
+
+/** The words after the bridge's name in `ofproto/trace BRIDGE FLOW [FRAME] [--ct-next STATE]...`. */
+export function parseTraceArguments(words: readonly string[], ports: PortTable): Omit<TraceRequest, "nowMs"> {
+  const rest: string[] = [];
+  const ctNext: number[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (word !== "--ct-next") rest.push(word);
+    else if (i + 1 < words.length) ctNext.push(parseCtState(words[++i]!));
+    else throw new MegaflowError("EARGS", "Missing argument for option --ct-next");
+  }
+  if (rest.length === 0 || rest.length > 2) throw new MegaflowError("EARGS", "Syntax error");
+  const flow = parseTraceFlow(rest[0]!, ports);
+  if (rest.length === 1) return { flow, frame: null, ctNext };
+  const frame = parseFrame(rest[1]!);
+  return { flow: flowOfFrame(frame, flow), frame, ctNext };
+}
+
+function parseTraceFlow(text: string, ports: PortTable): Flow {
+  try {
+    return parseFlow(text, (name) => ports.byName(name)?.no);
+  } catch (error) {
+    if (!(error instanceof MegaflowError)) throw error;
+    throw new MegaflowError(error.code, `Bad openflow flow syntax: ${error.message}`, error.place);
+  }
+}
+
+/** The frame's own fields, with in_port and what else surrounds a frame from `given`. */
+function flowOfFrame(frame: Uint8Array, given: Flow): Flow {
+  const flow = new Flow();
+  new Extractor(2).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
+  flow.set32(O_PKT_MARK, given.get32(O_PKT_MARK));
+  return flow;
+}
+
+function parseFrame(text: string): Uint8Array {
+  const digits = text.replace(/[\s:.]/g, "");
+  if (!/^([0-9a-fA-F]{2})*$/.test(digits))
+    throw new MegaflowError("EARGS", "Trailing garbage in packet data");
+  const frame = Uint8Array.from(Buffer.from(digits, "hex"));
+  if (frame.length < 14) throw new MegaflowError("EARGS", "Packet data too short for Ethernet");
+  return frame;
+}
+
+/** A ct_state that can be: tracked, and not two of new, established and invalid at a time. */
+export function parseCtState(text: string): number {
+  const state = parseFlags(CT_STATE_NAMES, text.replaceAll(",", "|")).flags;
+  const bad = (why: string): never => {
+    throw new MegaflowError("EARGS", why);
+  };
+  if ((state & CS_TRACKED) === 0) {
+    return state === 0 ? 0 : bad('invalid connection state: If "trk" is unset, no other flags may be set');
+  }
+  if ((state & CS_INVALID) !== 0) {
+    if ((state & ~(CS_TRACKED | CS_INVALID)) !== 0)
+      bad('invalid connection state: when "inv" is set, only "trk" may also be set');
+    return state;
+  }
+  if ((state & CS_NEW) !== 0 && (state & CS_ESTABLISHED) !== 0) {
+    bad('invalid connection state: "new" and "est" are mutually exclusive');
+  }
+  if ((state & CS_NEW) !== 0 && (state & CS_REPLY_DIR) !== 0) {
+    bad('invalid connection state: "new" and "rpl" are mutually exclusive');
+  }
+  return state;
+}

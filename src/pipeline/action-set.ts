@@ -1,0 +1,34 @@
+// An action set becomes a list in the order OpenFlow prescribes (OpenFlow 1.5.1, 5.6), whatever the order of writing.
+import { S_UNROLL, type Step } from "./compile.ts";
+
+/** The action types that occur at most once before the sets and moves, the last written of each, in this order. */
+const FIRST = [
+  "strip_vlan",
+  "pop_mpls",
+  "decap",
+  "encap",
+  "push_mpls",
+  "push_vlan",
+  "dec_ttl",
+  "dec_mpls_ttl",
+  "dec_nsh_ttl",
+];
+const SETS = new Set(["set_field", "load", "move", "mod", "set_mpls", "set_tunnel"]);
+/** Of these, one kind only: the first of the list that the set has. */
+const FINAL = ["group", "output", "resubmit", "ct"];
+
+/** The steps of an action set, in order; empty (a drop) when the set has no output. */
+export function orderActionSet(set: readonly Step[]): readonly Step[] {
+  const lastOf = (type: string): Step | undefined =>
+    set.findLast((s) => s.code !== S_UNROLL && s.action.type === type);
+  const final = FINAL.map(lastOf).find((s) => s !== undefined);
+  if (final === undefined) return [];
+  const first = FIRST.map(lastOf).filter((s) => s !== undefined);
+  const queue = lastOf("set_queue");
+  return [
+    ...first,
+    ...set.filter((s) => SETS.has(s.action.type)),
+    ...(queue === undefined ? [] : [queue]),
+    final,
+  ];
+}

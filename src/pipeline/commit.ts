@@ -1,0 +1,195 @@
+// From what the actions made of the flow to datapath actions: the difference between the flow as it stands (`flow`) and
+// as the frame stands in the datapath (`base`), written as set, push and pop, in OVS's order. Afterwards base equals flow.
+//
+// A `set` carries the bits of the mask `wc` for each field that changed: those the pipeline looked at or wrote, no others.
+import type { DatapathAction, SetHeader } from "../datapath/action.ts";
+import type { Flow } from "../flow/flow.ts";
+import {
+  KEY_SIZE,
+  O_ARP_SHA,
+  O_ARP_THA,
+  O_DL_DST,
+  O_DL_SRC,
+  O_DL_TYPE,
+  O_IGMP_GROUP,
+  O_IPV6_DST,
+  O_IPV6_LABEL,
+  O_IPV6_SRC,
+  O_MPLS_LSE0,
+  O_ND_TARGET,
+  O_NW_DST,
+  O_NW_PROTO,
+  O_NW_SRC,
+  O_NW_TOS,
+  O_NW_TTL,
+  O_PKT_MARK,
+  O_SKB_PRIORITY,
+  O_TCP_FLAGS,
+  O_TP_DST,
+  O_TP_SRC,
+  O_VLAN0,
+  O_VLAN1,
+} from "../flow/layout.ts";
+import { commonLabels, countLabels, lse, popLabel, pushLabel, setLse } from "./mpls.ts";
+import { countTags } from "./vlan.ts";
+import {
+  ETH_ARP,
+  ETH_IP,
+  ETH_IPV6,
+  ETH_MPLS,
+  ETH_RARP,
+  isIpType,
+  isMplsType,
+  PROTO_ICMP,
+  PROTO_ICMPV6,
+  PROTO_SCTP,
+  PROTO_TCP,
+  PROTO_UDP,
+} from "./wildcards.ts";
+
+/** A header's writable fields: offset and length, in pairs. */
+type Fields = readonly number[];
+const ETH: Fields = [O_DL_SRC, 6, O_DL_DST, 6];
+const IPV4: Fields = [O_NW_SRC, 4, O_NW_DST, 4, O_NW_TOS, 1, O_NW_TTL, 1];
+const IPV6: Fields = [O_IPV6_SRC, 16, O_IPV6_DST, 16, O_IPV6_LABEL, 4, O_NW_TOS, 1, O_NW_TTL, 1];
+const ARP: Fields = [O_NW_SRC, 4, O_NW_DST, 4, O_NW_PROTO, 1, O_ARP_SHA, 6, O_ARP_THA, 6];
+const ND: Fields = [O_ND_TARGET, 16, O_ARP_SHA, 6, O_ARP_THA, 6];
+const ND_EXT: Fields = [O_IGMP_GROUP, 4, O_TCP_FLAGS, 2];
+const PORTS: Fields = [O_TP_SRC, 2, O_TP_DST, 2];
+const PRIORITY: Fields = [O_SKB_PRIORITY, 4];
+const MARK: Fields = [O_PKT_MARK, 4];
+
+/**
+ * Appends to `out` what makes the frame like `flow`. Returns true when OVS could not do it in its datapath (ARP, ICMP
+ * and ND fields): such a frame takes OVS's slow path, which the trace says; ours does it all the same.
+ */
+export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): boolean {
+  let slow = false;
+  commitSet("eth", ETH, flow, base, wc, out, true);
+  const toPlain = isMplsType(base.get16(O_DL_TYPE)) && !isMplsType(flow.get16(O_DL_TYPE));
+  if (toPlain) commitMpls(flow, base, out);
+
+  const proto = flow.get8(O_NW_PROTO);
+  switch (base.get16(O_DL_TYPE)) {
+    case ETH_IP:
+      commitSet("ipv4", IPV4, flow, base, wc, out, true);
+      break;
+    case ETH_IPV6:
+      commitSet("ipv6", IPV6, flow, base, wc, out, true);
+      if (base.get8(O_NW_PROTO) === PROTO_ICMPV6) {
+        slow = commitSet("nd_ext", ND_EXT, flow, base, wc, out, true) || slow;
+        slow = commitSet("nd", ND, flow, base, wc, out, true) || slow;
+      }
+      break;
+    case ETH_ARP:
+    case ETH_RARP:
+      slow = commitSet("arp", ARP, flow, base, wc, out, true) || slow;
+      break;
+    default:
+  }
+  if (isIpType(base.get16(O_DL_TYPE))) {
+    if (proto === PROTO_TCP) commitSet("tcp", PORTS, flow, base, wc, out, true);
+    else if (proto === PROTO_UDP) commitSet("udp", PORTS, flow, base, wc, out, true);
+    else if (proto === PROTO_SCTP) commitSet("sctp", PORTS, flow, base, wc, out, true);
+  }
+  const type = flow.get16(O_DL_TYPE);
+  if (type === ETH_IP && proto === PROTO_ICMP) {
+    slow = commitSet("icmp", PORTS, flow, base, wc, out, false) || slow;
+  } else if (type === ETH_IPV6 && proto === PROTO_ICMPV6) {
+    slow = commitSet("icmpv6", PORTS, flow, base, wc, out, false) || slow;
+  }
+  if (!toPlain) commitMpls(flow, base, out);
+  commitVlan(flow, base, wc, out);
+  commitSet("skb_priority", PRIORITY, flow, base, wc, out, true);
+  commitSet("skb_mark", MARK, flow, base, wc, out, true);
+  return slow;
+}
+
+function differs(a: Uint8Array, b: Uint8Array, offset: number, length: number): boolean {
+  for (let i = offset; i < offset + length; i++) if (a[i] !== b[i]) return true;
+  return false;
+}
+
+/** One header. When `masked` is false the datapath sets the header whole, so all of it is looked at. */
+function commitSet(
+  header: SetHeader,
+  fields: Fields,
+  flow: Flow,
+  base: Flow,
+  wc: Flow,
+  out: DatapathAction[],
+  masked: boolean,
+): boolean {
+  let changed = false;
+  for (let i = 0; i < fields.length && !changed; i += 2) {
+    changed = differs(flow.bytes, base.bytes, fields[i]!, fields[i + 1]!);
+  }
+  if (!changed) return false;
+
+  const mask = new Uint8Array(KEY_SIZE);
+  for (let i = 0; i < fields.length; i += 2) {
+    const offset = fields[i]!;
+    const end = offset + fields[i + 1]!;
+    if (!masked) {
+      mask.fill(0xff, offset, end);
+      wc.bytes.fill(0xff, offset, end);
+    } else if (differs(flow.bytes, base.bytes, offset, end - offset)) {
+      mask.set(wc.bytes.subarray(offset, end), offset);
+    }
+    base.bytes.set(flow.bytes.subarray(offset, end), offset);
+  }
+  out.push({ type: "set", header, value: flow.bytes.slice(0, KEY_SIZE), mask });
+  return true;
+}
+
+function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
+  let baseTag = countTags(base) - 1;
+  let flowTag = countTags(flow) - 1;
+  while (
+    baseTag >= 0 &&
+    flowTag >= 0 &&
+    base.get32(O_VLAN0 + 4 * baseTag) === flow.get32(O_VLAN0 + 4 * flowTag)
+  ) {
+    baseTag--;
+    flowTag--;
+  }
+  for (; baseTag >= 0; baseTag--) {
+    out.push({ type: "pop_vlan" });
+    wc.setExact(O_VLAN0 + 4 * baseTag, 4);
+  }
+  for (; flowTag >= 0; flowTag--) {
+    const at = O_VLAN0 + 4 * flowTag;
+    out.push({ type: "push_vlan", tpid: flow.get16(at), tci: flow.get16(at + 2) });
+  }
+  base.words[O_VLAN0 >> 2] = flow.words[O_VLAN0 >> 2]!;
+  base.words[O_VLAN1 >> 2] = flow.words[O_VLAN1 >> 2]!;
+}
+
+function commitMpls(flow: Flow, base: Flow, out: DatapathAction[]): void {
+  let baseCount = countLabels(base, null);
+  const flowCount = countLabels(flow, null);
+  if (baseCount === 0 && flowCount === 0) return;
+  let common = commonLabels(flow, flowCount, base, baseCount);
+  const type = flow.get16(O_DL_TYPE);
+
+  while (baseCount > common) {
+    if (baseCount - 1 === common && flowCount > common) {
+      // One label too many and one too few: the outermost is rewritten.
+      setLse(base, 0, lse(flow, flowCount - baseCount));
+      const mask = new Uint8Array(KEY_SIZE).fill(0xff, O_MPLS_LSE0, O_MPLS_LSE0 + 4);
+      out.push({ type: "set", header: "mpls", value: base.bytes.slice(0, KEY_SIZE), mask });
+      common++;
+    } else {
+      out.push({ type: "pop_mpls", ethertype: !isMplsType(type) && baseCount > 1 ? ETH_MPLS : type });
+      popLabel(base, baseCount, type, null);
+      baseCount--;
+    }
+  }
+  while (baseCount < flowCount) {
+    const value = lse(flow, flowCount - baseCount - 1);
+    out.push({ type: "push_mpls", lse: value, ethertype: type });
+    pushLabel(base, baseCount, type, null, true);
+    setLse(base, 0, value);
+    baseCount++;
+  }
+}

@@ -1,0 +1,130 @@
+// learn (ovs-actions(7)): a flow made from the frame at hand.
+import type { Subfield } from "../flow/field.ts";
+import { Flow } from "../flow/flow.ts";
+import { formatMatch } from "../flow/match-text.ts";
+import { maskSubfield, readSubfield, writeSubfield } from "../flow/subfield.ts";
+import {
+  type Action,
+  type FlowMod,
+  type LearnSpec,
+  OFPP_ALL,
+  OFPP_FLOOD,
+  OFPP_IN_PORT,
+  OFPP_LOCAL,
+  OFPP_MAX,
+  OFPP_NONE,
+} from "./action.ts";
+import { formatActions } from "./action-text.ts";
+import type { Step } from "./compile.ts";
+import type { Context } from "./context.ts";
+
+type LearnAction = Extract<Action, { type: "learn" }>;
+
+export function translateLearn(ctx: Context, step: Step): void {
+  const action = step.action as LearnAction;
+  const { flow, wc } = ctx;
+  for (const spec of action.specs) if (!(spec.src instanceof Uint8Array)) maskSubfield(wc, spec.src);
+  if (ctx.trace !== null && !ctx.sideEffects) {
+    ctx.report("warn", "suppressing side effects, so learn action ignored");
+    return;
+  }
+  const mod = learnedFlow(action, flow);
+  if (ctx.trace !== null) ctx.report("detail", describe(mod));
+  const { host } = ctx;
+  let success = true;
+  if (ctx.sideEffects) {
+    success = host.learn(mod, action.limit, ctx.nowMs);
+  } else if (action.limit !== 0) {
+    ctx.cacheable = false;
+  }
+  if (action.resultDst !== null) {
+    maskSubfield(wc, action.resultDst);
+    writeSubfield(flow, action.resultDst, success ? 1n : 0n);
+  }
+  if (success) (ctx.owner.learns ??= []).push((nowMs) => host.learn(mod, action.limit, nowMs));
+  else if (ctx.trace !== null) ctx.report("detail", "Limit exceeded, learn failed");
+}
+
+/** The flow-mod that the action makes of a frame. */
+export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
+  const match = { flow: new Flow(), mask: new Flow() };
+  const actions: Action[] = [];
+  if (action.finIdleTimeout !== 0 || action.finHardTimeout !== 0) {
+    actions.push({
+      type: "fin_timeout",
+      idleTimeout: action.finIdleTimeout,
+      hardTimeout: action.finHardTimeout,
+    });
+  }
+  for (const spec of action.specs) {
+    const value = valueOf(spec, flow);
+    if (spec.kind === "match") {
+      writeSubfield(match.flow, spec.dst!, value);
+      maskSubfield(match.mask, spec.dst!);
+    } else if (spec.kind === "load") {
+      actions.push(setField(spec.dst!, value));
+    } else {
+      const port = Number(value & 0xffffn);
+      const sendable =
+        port < OFPP_MAX ||
+        port === OFPP_IN_PORT ||
+        port === OFPP_FLOOD ||
+        port === OFPP_LOCAL ||
+        port === OFPP_ALL;
+      if (value <= 0xffffn && sendable) actions.push({ type: "output", port, maxLen: 0 });
+    }
+  }
+  return {
+    command: "modify_strict",
+    tableId: action.table,
+    priority: action.priority,
+    match,
+    actions,
+    newCookie: action.cookie,
+    cookie: 0n,
+    cookieMask: 0n,
+    idleTimeout: action.idleTimeout,
+    hardTimeout: action.hardTimeout,
+    importance: 0,
+    sendFlowRem: action.sendFlowRem,
+    checkOverlap: false,
+    resetCounts: false,
+    noPacketCounts: false,
+    noByteCounts: false,
+    outPort: OFPP_NONE,
+    outGroup: null,
+  };
+}
+
+function valueOf(spec: LearnSpec, flow: Flow): bigint {
+  if (!(spec.src instanceof Uint8Array)) return readSubfield(flow, spec.src);
+  let value = 0n;
+  for (const b of spec.src) value = (value << 8n) | BigInt(b);
+  return BigInt.asUintN(spec.bits, value);
+}
+
+/** A load as `set_field`, which is how OVS keeps what was learned. */
+function setField(dst: Subfield, value: bigint): Action {
+  const field = dst.field;
+  const v = new Flow();
+  const m = new Flow();
+  writeSubfield(v, dst, value);
+  maskSubfield(m, dst);
+  return {
+    type: "set_field",
+    field,
+    value: v.bytes.slice(field.offset, field.offset + field.size),
+    mask: m.bytes.slice(field.offset, field.offset + field.size),
+  };
+}
+
+/** As a trace tells it. */
+function describe(mod: FlowMod): string {
+  let text = `table=${mod.tableId} ${formatMatch(mod.match)}`.trimEnd();
+  text += ` priority=${mod.priority}`;
+  if (mod.newCookie !== null && mod.newCookie !== 0n) text += ` cookie=0x${mod.newCookie.toString(16)}`;
+  if (mod.idleTimeout !== 0) text += ` idle=${mod.idleTimeout}`;
+  if (mod.hardTimeout !== 0) text += ` hard=${mod.hardTimeout}`;
+  if (mod.sendFlowRem) text += " send_flow_rem";
+  return `${text} actions=${formatActions(mod.actions, "given")}`;
+}

@@ -1,0 +1,88 @@
+// MAC learning: which port a source address was last seen on, per VLAN. Entries age (ovs-vswitchd.conf.db(5),
+// mac-aging-time), and at most mac-table-size are kept, the least recently learned going first.
+import { LRUCache } from "lru-cache";
+
+export const MAC_AGEING_MS = 300_000;
+export const MAC_TABLE_SIZE = 8192;
+
+export interface MacEntry {
+  port: number;
+}
+
+export class MacTable {
+  readonly #entries: LRUCache<string, MacEntry>;
+  #nowMs = 1;
+  /** Goes up when a lookup might answer otherwise than before. */
+  version = 0;
+
+  constructor(ageingMs = MAC_AGEING_MS, sizeMax = MAC_TABLE_SIZE) {
+    this.#entries = new LRUCache<string, MacEntry>({
+      max: sizeMax,
+      ttl: ageingMs,
+      ttlResolution: 0,
+      updateAgeOnGet: false,
+      perf: { now: () => this.#nowMs },
+    });
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The port of an address, given as 6 bytes of `bytes` at `offset`; -1 when not known. */
+  lookup(bytes: Uint8Array, offset: number, vlan: number, nowMs: number): number {
+    if ((bytes[offset]! & 1) !== 0) return -1;
+    this.#setNow(nowMs);
+    return this.#entries.peek(macKey(bytes, offset, vlan))?.port ?? -1;
+  }
+
+  /** Learns or refreshes an address. True when it is new or moved. */
+  learn(bytes: Uint8Array, offset: number, vlan: number, port: number, nowMs: number): boolean {
+    if ((bytes[offset]! & 1) !== 0) return false;
+    return this.learnKey(macKey(bytes, offset, vlan), port, nowMs);
+  }
+
+  /** The same for a key made by `macKey`: what a megaflow's owner keeps. */
+  learnKey(key: string, port: number, nowMs: number): boolean {
+    this.#setNow(nowMs);
+    const known = this.#entries.peek(key);
+    const moved = known === undefined || known.port !== port;
+    this.#entries.set(key, { port });
+    if (moved) this.version++;
+    return moved;
+  }
+
+  /** Removes what has aged. True when something went. */
+  expire(nowMs: number): boolean {
+    this.#setNow(nowMs);
+    const gone = this.#entries.purgeStale();
+    if (gone) this.version++;
+    return gone;
+  }
+
+  /** When the next entry ages; Infinity when there is none. */
+  nextExpiryMs(): number {
+    // Every entry ages alike, so the one set longest ago goes first.
+    for (const key of this.#entries.rkeys()) {
+      return this.#nowMs + Math.max(0, this.#entries.getRemainingTTL(key));
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  flush(): void {
+    this.#entries.clear();
+    this.version++;
+  }
+
+  // lru-cache takes a start time of 0 for "no age".
+  #setNow(nowMs: number): void {
+    this.#nowMs = Math.max(1, nowMs);
+  }
+}
+
+/** The address and VLAN as a map key. */
+export function macKey(bytes: Uint8Array, offset: number, vlan: number): string {
+  const high = (bytes[offset]! << 16) | (bytes[offset + 1]! << 8) | bytes[offset + 2]!;
+  const low = (bytes[offset + 3]! << 16) | (bytes[offset + 4]! << 8) | bytes[offset + 5]!;
+  return `${high * 0x1000000 + low},${vlan}`;
+}

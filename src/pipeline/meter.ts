@@ -1,0 +1,69 @@
+// Meters: their configuration, the number each has in the datapath, and its counters. The datapath enforces them.
+import { MegaflowError } from "../lib/errors.ts";
+import type { MeterMod } from "./action.ts";
+
+export class Meter {
+  readonly mod: MeterMod;
+  /** The datapath's number: the least that was free. */
+  readonly datapathId: number;
+  readonly createdMs: number;
+  packetsIn = 0;
+  bytesIn = 0;
+  readonly bandPackets: number[];
+  readonly bandBytes: number[];
+
+  constructor(mod: MeterMod, datapathId: number, createdMs: number) {
+    this.mod = mod;
+    this.datapathId = datapathId;
+    this.createdMs = createdMs;
+    this.bandPackets = mod.bands.map(() => 0);
+    this.bandBytes = mod.bands.map(() => 0);
+  }
+}
+
+/** OFPM_ALL. */
+export const METER_ALL = 0xffffffff;
+
+export class MeterTable {
+  /** Goes up with every change. */
+  version = 0;
+  readonly #meters = new Map<number, Meter>();
+
+  get(meterId: number): Meter | null {
+    return this.#meters.get(meterId) ?? null;
+  }
+
+  /** In id order. */
+  get list(): readonly Meter[] {
+    return [...this.#meters.values()].sort((a, b) => a.mod.meterId - b.mod.meterId);
+  }
+
+  /** Applies meter-mods in order. Throws ETEXT with OVS's error name. */
+  apply(mods: readonly MeterMod[], nowMs: number): void {
+    for (const mod of mods) {
+      const old = this.#meters.get(mod.meterId);
+      switch (mod.command) {
+        case "add":
+          if (old !== undefined) throw new MegaflowError("ETEXT", "OFPMMFC_METER_EXISTS");
+          this.#meters.set(mod.meterId, new Meter(mod, this.#freeId(), nowMs));
+          break;
+        case "modify":
+          if (old === undefined) throw new MegaflowError("ETEXT", "OFPMMFC_UNKNOWN_METER");
+          this.#meters.set(mod.meterId, new Meter(mod, old.datapathId, nowMs));
+          break;
+        case "delete":
+          if (mod.meterId === METER_ALL) this.#meters.clear();
+          else this.#meters.delete(mod.meterId);
+          break;
+      }
+      this.version++;
+    }
+  }
+
+  #freeId(): number {
+    const used = new Set([...this.#meters.values()].map((m) => m.datapathId));
+    let id = 0;
+    while (used.has(id)) id++;
+    return id;
+  }
+}

@@ -1,0 +1,218 @@
+// NORMAL: the learning switch (ovs-actions(7), output to NORMAL; ovs-vswitchd.conf.db(5), VLAN configuration). Sends to
+// the port the destination was learned on, floods otherwise, never back to where the frame came from.
+import type { Flow } from "../flow/flow.ts";
+import {
+  O_DL_DST,
+  O_DL_SRC,
+  O_DL_TYPE,
+  O_IN_PORT,
+  O_NW_DST,
+  O_NW_PROTO,
+  O_NW_SRC,
+  O_VLAN0,
+  O_VLAN0_TCI,
+  O_VLAN1,
+  VLAN_CFI,
+} from "../flow/layout.ts";
+import { OFPP_CONTROLLER, OFPP_NONE } from "./action.ts";
+import type { Context } from "./context.ts";
+import { macKey } from "./mac-table.ts";
+import { composeOutput } from "./output.ts";
+import type { Port } from "./port-table.ts";
+import { ETH_ARP, ETH_VLAN, isVlanType } from "./wildcards.ts";
+
+const VID = 0x0fff;
+const PCP = 0xe000;
+
+// The frame's VLANs as the switch sees them inside: the access port's own VLAN stands in front.
+let $tpid0 = 0;
+let $vid0 = 0;
+let $pcp0 = 0;
+let $tag1 = 0;
+
+export function translateNormal(ctx: Context): void {
+  const { flow, wc } = ctx;
+  wc.setExact(O_DL_DST, 12);
+  wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | VID | VLAN_CFI);
+
+  const inPort = flow.get32(O_IN_PORT);
+  const port = ctx.host.ports.get(inPort);
+  const sourceless = port === null && (inPort === OFPP_NONE || inPort === OFPP_CONTROLLER);
+  if (port === null && !sourceless) {
+    ctx.report("error", `received packet on unknown port ${inPort}`);
+    ctx.report("warn", "no input bundle, dropping");
+    return;
+  }
+  if (isVlanType(flow.get16(O_DL_TYPE)) && (flow.get16(O_VLAN0_TCI) & VLAN_CFI) === 0) {
+    if (ctx.frame !== null) {
+      ctx.report(
+        "error",
+        `dropping packet with partial VLAN tag received on port ${port?.name ?? "OFPP_NONE"}`,
+      );
+    }
+    ctx.report("warn", "partial VLAN tag, dropping");
+    return;
+  }
+  extractVlans(flow);
+  if (port !== null && !admitsVlan(ctx, port)) {
+    ctx.report("warn", "disallowed VLAN VID for this input port, dropping");
+    return;
+  }
+  if (port !== null) enterVlan(port);
+  const vlan = $vid0;
+  if (port !== null && isReserved(flow)) {
+    ctx.report("detail", "packet has reserved destination MAC, dropping");
+    return;
+  }
+
+  maskGratuitousArp(flow, wc);
+  if (port !== null) learn(ctx, port, vlan);
+
+  ctx.owner.dependsOnMacs = true;
+  const found = ctx.host.macs.lookup(flow.bytes, O_DL_DST, vlan, ctx.nowMs);
+  if (found < 0) {
+    ctx.report("detail", "no learned MAC for destination, flooding");
+    flood(ctx, inPort);
+    return;
+  }
+  const out = ctx.host.ports.get(found);
+  if (out === null) {
+    ctx.report("warn", "learned port is unknown, dropping");
+  } else if (found === inPort) {
+    ctx.report("detail", "learned port is input port, dropping");
+  } else {
+    ctx.report("detail", "forwarding to learned port");
+    outputTo(ctx, out);
+  }
+}
+
+function extractVlans(flow: Flow): void {
+  const tci = flow.get16(O_VLAN0_TCI);
+  const tpid = flow.get16(O_VLAN0);
+  const tagged = (tci & VLAN_CFI) !== 0 && isVlanType(tpid);
+  $tpid0 = tagged ? tpid : 0;
+  $vid0 = tagged ? tci & VID : 0;
+  $pcp0 = tagged ? tci & PCP : 0;
+  const tag1 = flow.get32(O_VLAN1);
+  $tag1 = tagged && (tag1 & VLAN_CFI) !== 0 && isVlanType(tag1 >>> 16) ? tag1 : 0;
+}
+
+function trunks(port: Port, vid: number): boolean {
+  return port.vlanMode !== "access" && (port.trunks === null || port.trunks.has(vid));
+}
+
+/** Whether a frame with this VLAN may enter on the port; says why not. */
+function admitsVlan(ctx: Context, port: Port): boolean {
+  if (port.vlanMode === "access") {
+    if ($vid0 === 0) return true;
+    ctx.report(
+      "error",
+      `dropping VLAN ${$vid0} tagged packet received on port ${port.name} configured as VLAN ${port.tag} access port`,
+    );
+    return false;
+  }
+  if (port.vlanMode !== "trunk" && $vid0 === 0) return true;
+  if (trunks(port, $vid0)) return true;
+  ctx.report(
+    "error",
+    `dropping VLAN ${$vid0} packet received on port ${port.name} not configured for trunking VLAN ${$vid0}`,
+  );
+  return false;
+}
+
+/** From the frame's VLANs on the wire to those inside the switch. */
+function enterVlan(port: Port): void {
+  if (port.vlanMode === "trunk") return;
+  if (port.vlanMode !== "access" && $vid0 !== 0) return;
+  if (port.vlanMode === "access") $tag1 = 0;
+  $vid0 = port.tag;
+  if ($tpid0 === 0) $tpid0 = ETH_VLAN;
+}
+
+/** 01:80:c2:00:00:0x and the other addresses that are not forwarded unless other-config:forward-bpdu is set. */
+function isReserved(flow: Flow): boolean {
+  const high = (flow.bytes[O_DL_DST]! << 16) | (flow.bytes[O_DL_DST + 1]! << 8) | flow.bytes[O_DL_DST + 2]!;
+  const low =
+    (flow.bytes[O_DL_DST + 3]! << 16) | (flow.bytes[O_DL_DST + 4]! << 8) | flow.bytes[O_DL_DST + 5]!;
+  switch (high) {
+    case 0x0180c2:
+      return (low & 0xfffff0) === 0;
+    case 0x00e02b: // Extreme Networks: EDP, EAPS
+      return low === 0x000000 || low === 0x000004 || low === 0x000006;
+    case 0x01000c: // Cisco: ISL, CDP and its kin, PVST+, FlexLink, CFM
+      return (
+        low === 0x000000 ||
+        low === 0xcccccc ||
+        low === 0xcccccd ||
+        low === 0xcdcdcd ||
+        (low & 0xfffff8) === 0xccccc0
+      );
+    default:
+      return false;
+  }
+}
+
+/** A broadcast ARP frame tells whether it is gratuitous by its opcode and addresses: they are looked at. */
+function maskGratuitousArp(flow: Flow, wc: Flow): void {
+  if (flow.get16(O_DL_TYPE) !== ETH_ARP) return;
+  for (let i = 0; i < 6; i++) if (flow.bytes[O_DL_DST + i] !== 0xff) return;
+  wc.set8(O_NW_PROTO, 0xff);
+  if (flow.get8(O_NW_PROTO) !== 1) return;
+  wc.setExact(O_NW_SRC, 4);
+  wc.setExact(O_NW_DST, 4);
+}
+
+function learn(ctx: Context, port: Port, vlan: number): void {
+  const { macs } = ctx.host;
+  const { bytes } = ctx.flow;
+  if ((bytes[O_DL_SRC]! & 1) !== 0) return;
+  ctx.owner.learnedMac = { macs, key: macKey(bytes, O_DL_SRC, vlan), port: port.no };
+  if (!ctx.sideEffects) return;
+  if (macs.learn(bytes, O_DL_SRC, vlan, port.no, ctx.nowMs) && ctx.trace !== null) {
+    const mac = Array.from(bytes.subarray(O_DL_SRC, O_DL_SRC + 6), (b) =>
+      b.toString(16).padStart(2, "0"),
+    ).join(":");
+    ctx.report("detail", `learned that ${mac} is on port ${port.name} in VLAN ${vlan}`);
+  }
+}
+
+function flood(ctx: Context, inPort: number): void {
+  for (const port of ctx.host.ports.list) {
+    if (port.no === inPort || port.noFlood) continue;
+    const member = port.vlanMode === "access" ? $vid0 === port.tag && $tag1 === 0 : trunks(port, $vid0);
+    if (member) outputTo(ctx, port);
+  }
+}
+
+/** Outputs with the tags the port wants. Priority tags (VLAN 0) go out untagged unless a priority is set. */
+function outputTo(ctx: Context, port: Port): void {
+  const { flow } = ctx;
+  const old0 = flow.get32(O_VLAN0);
+  const old1 = flow.get32(O_VLAN1);
+  let tag0 = (($tpid0 << 16) | $vid0 | $pcp0) >>> 0;
+  let tag1 = $tag1;
+  if (port.vlanMode === "access") {
+    tag0 = 0;
+    tag1 = 0;
+  } else if (port.vlanMode === "native-untagged" && $vid0 === port.tag) {
+    tag0 = tag1;
+    tag1 = 0;
+  }
+  putTag(flow, O_VLAN0, tag0);
+  putTag(flow, O_VLAN1, tag1);
+  ctx.dirty = true;
+  composeOutput(ctx, port.no);
+  flow.set32(O_VLAN0, old0);
+  flow.set32(O_VLAN1, old1);
+  ctx.dirty = true;
+}
+
+function putTag(flow: Flow, offset: number, tag: number): void {
+  const tci = tag & (VID | PCP);
+  if (tci === 0) {
+    flow.set16(offset + 2, 0); // the TPID stays, as nothing reads it
+    return;
+  }
+  flow.set16(offset, tag >>> 16 === 0 ? ETH_VLAN : tag >>> 16);
+  flow.set16(offset + 2, tci | VLAN_CFI);
+}

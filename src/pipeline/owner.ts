@@ -1,0 +1,57 @@
+// Whom a megaflow's traffic belongs to: every rule it matched (each match counts), the group buckets it chose, the MAC
+// it refreshes, the flows it keeps learning, the recirculations it leads to.
+import type { FlowStats, MegaflowOwner } from "../datapath/upcall.ts";
+import type { Group, GroupBucket } from "./group.ts";
+import type { MacTable } from "./mac-table.ts";
+import type { FrozenState } from "./recirc.ts";
+import type { Rule } from "./rule.ts";
+import type { Tables } from "./tables.ts";
+
+/** TCP flags that let fin_timeout act. */
+const TCP_FIN_RST = 0x005;
+
+export class Owner implements MegaflowOwner {
+  readonly rules: Rule[] = [];
+  /** True when the translation depends on what NORMAL has learned. */
+  dependsOnMacs = false;
+  // Rare, so made when needed.
+  groups: { readonly group: Group; readonly bucket: GroupBucket | null }[] | null = null;
+  learnedMac: { readonly macs: MacTable; readonly key: string; readonly port: number } | null = null;
+  finTimeouts: { readonly rule: Rule; readonly idle: number; readonly hard: number }[] | null = null;
+  /** Learns again, or refreshes what was learned. */
+  learns: ((nowMs: number) => void)[] | null = null;
+  recircs: FrozenState[] | null = null;
+  readonly #tables: Tables;
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  credit(stats: FlowStats): void {
+    const { packets, bytes, usedMs } = stats;
+    if (this.recircs !== null) {
+      for (const state of this.recircs) if (usedMs > state.usedMs) state.usedMs = usedMs;
+    }
+    if (packets === 0) return;
+    for (const rule of this.rules) rule.credit(packets, bytes, usedMs);
+    if (this.groups !== null) this.#creditGroups(packets, bytes);
+    if (this.learnedMac !== null)
+      this.learnedMac.macs.learnKey(this.learnedMac.key, this.learnedMac.port, usedMs);
+    if (this.learns !== null) for (const learn of this.learns) learn(usedMs);
+    if (this.finTimeouts !== null && (stats.tcpFlags & TCP_FIN_RST) !== 0) {
+      for (const fin of this.finTimeouts) this.#tables.reduceTimeouts(fin.rule, fin.idle, fin.hard);
+    }
+  }
+
+  #creditGroups(packets: number, bytes: number): void {
+    for (const { group, bucket } of this.groups!) {
+      group.nPackets += packets;
+      group.nBytes += bytes;
+      // A group that copies to all its buckets counts in each.
+      for (const b of bucket === null ? group.buckets : [bucket]) {
+        b.nPackets += packets;
+        b.nBytes += bytes;
+      }
+    }
+  }
+}

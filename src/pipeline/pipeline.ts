@@ -1,0 +1,216 @@
+// The slow path's outside: tables, groups, meters, MAC learning and the translator over them, as the datapath (upcalls)
+// and the bridge (changes, time, revalidation, traces) use it.
+import type { DropInfo, MegaflowOwner, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
+import { Flow } from "../flow/flow.ts";
+import { O_RECIRC_ID } from "../flow/layout.ts";
+import { MegaflowError } from "../lib/errors.ts";
+import { type FlowMod, type GroupMod, type MeterMod, OFPP_NONE, OFPP_NORMAL } from "./action.ts";
+import { Context, FAILURES, type Host, X_OK } from "./context.ts";
+import { GroupTable } from "./group.ts";
+import { MacTable } from "./mac-table.ts";
+import { MeterTable } from "./meter.ts";
+import { Owner } from "./owner.ts";
+import type { PortTable } from "./port-table.ts";
+import { RecircTable } from "./recirc.ts";
+import { checkSupported } from "./support.ts";
+import { Tables } from "./tables.ts";
+import { type TraceRequest, traceFlow } from "./trace.ts";
+import { translate } from "./translate.ts";
+import { finishWildcards, installableWildcards } from "./wildcards.ts";
+
+export type FailMode = "secure" | "standalone";
+
+export interface PipelineOptions {
+  readonly ports: PortTable;
+  readonly failMode: FailMode;
+  /** Of hashes that may differ from run to run. */
+  readonly seed: number;
+  /** Named in traces. */
+  readonly bridgeName?: string;
+}
+
+/** takeStale: any megaflow may be out of date. */
+export const STALE_ALL = 1;
+/** takeStale: those may be that depend on learned MACs. */
+export const STALE_MACS = 2;
+
+export class Pipeline implements UpcallHandler, Host {
+  readonly ports: PortTable;
+  readonly tables: Tables;
+  readonly groups = new GroupTable();
+  readonly meters = new MeterTable();
+  readonly macs = new MacTable();
+  readonly recirc = new RecircTable();
+  readonly bridgeName: string;
+  readonly seed: number;
+  readonly #ctx: Context;
+  #staleVersion = 0;
+  #macVersion = 0;
+
+  constructor(options: PipelineOptions) {
+    this.ports = options.ports;
+    this.bridgeName = options.bridgeName ?? "br0";
+    this.seed = options.seed;
+    this.tables = new Tables({
+      checkActions: (mod) => checkSupported(mod.actions, this.groups, this.meters),
+    });
+    this.#ctx = new Context(this);
+    if (options.failMode === "standalone") this.tables.apply([normalFlow()], 0);
+    this.takeStale();
+  }
+
+  /** Applies flow-mods, all or none. Throws MegaflowError: OVS's error name, or EUNSUPPORTED. */
+  applyFlows(mods: readonly FlowMod[], nowMs: number): void {
+    this.tables.apply(mods, nowMs);
+  }
+
+  /** Applies group-mods in order; those before a bad one stay. Flows that use a deleted group go with it. */
+  applyGroups(mods: readonly GroupMod[], nowMs: number): void {
+    for (const mod of mods) {
+      for (const bucket of mod.buckets) checkSupported(bucket.actions, null, this.meters);
+      this.groups.apply([mod], nowMs);
+      if (mod.command === "delete") this.tables.apply([deleteByGroup(mod.groupId)], nowMs);
+    }
+  }
+
+  applyMeters(mods: readonly MeterMod[], nowMs: number): void {
+    this.meters.apply(mods, nowMs);
+  }
+
+  /** Translates a frame that missed, with side effects: it learns MACs and flows. Traffic is counted by the owner. */
+  upcall(miss: Miss): Translation {
+    const ctx = this.#ctx;
+    ctx.reset(miss.flow, miss.nowMs, null);
+    ctx.frame = miss.frame;
+    ctx.wireLen = miss.wireLen;
+    ctx.sideEffects = true;
+    translate(ctx);
+    return this.#answer(ctx);
+  }
+
+  /** The translation that a key would get now, without side effects; null when its recirculation is forgotten. */
+  revalidate(key: Flow, nowMs: number): Translation | null {
+    const recircId = key.get32(O_RECIRC_ID);
+    if (recircId !== 0 && this.recirc.get(recircId) === null) return null;
+    const ctx = this.#ctx;
+    ctx.reset(key, nowMs, null);
+    translate(ctx);
+    return this.#answer(ctx);
+  }
+
+  #answer(ctx: Context): Translation {
+    if (ctx.error !== X_OK) finishWildcards(ctx.wc, ctx.flow, ctx.original);
+    installableWildcards(ctx.wc);
+    let drop: DropInfo | null = null;
+    if (!ctx.sent) {
+      drop = { reason: FAILURES[ctx.error]!.drop, table: ctx.lastTable, cookie: ctx.lastCookie };
+    }
+    return { actions: ctx.actions, wildcards: ctx.wc, owner: ctx.owner, drop, cacheable: ctx.cacheable };
+  }
+
+  /** Whether a megaflow depends on what NORMAL has learned. */
+  dependsOnMacs(owner: MegaflowOwner): boolean {
+    return owner instanceof Owner && owner.dependsOnMacs;
+  }
+
+  /** What may have gone out of date since the last call: STALE_* bits. */
+  takeStale(): number {
+    const version = this.tables.version + this.groups.version + this.meters.version + this.ports.version;
+    const stale =
+      (version === this.#staleVersion ? 0 : STALE_ALL) |
+      (this.macs.version === this.#macVersion ? 0 : STALE_MACS);
+    this.#staleVersion = version;
+    this.#macVersion = this.macs.version;
+    return stale;
+  }
+
+  /** When runTimers has something to do; Infinity when never. */
+  nextTimerMs(): number {
+    return Math.min(this.tables.nextExpiryMs(), this.macs.nextExpiryMs());
+  }
+
+  /** Expires flows and learned MACs. */
+  runTimers(nowMs: number): void {
+    this.tables.expire(nowMs);
+    this.macs.expire(nowMs);
+  }
+
+  /** The text of `ofproto/trace` for a flow. */
+  trace(request: TraceRequest): string {
+    return traceFlow(this.#ctx, request);
+  }
+
+  /** Adds a learned flow, or keeps the one that is there fresh. False when its table's limit is reached. */
+  learn(mod: FlowMod, limit: number, nowMs: number): boolean {
+    const old = this.tables.find(mod.tableId, mod.match, mod.priority);
+    if (old !== null && old.cookie === (mod.newCookie ?? 0n) && sameActions(old.actions, mod.actions)) {
+      if (nowMs > old.modifiedMs) old.modifiedMs = nowMs;
+      return true;
+    }
+    if (old === null && limit !== 0 && this.#learnedCount(mod) >= limit) return false;
+    try {
+      this.tables.apply([{ ...mod, command: "add" }], nowMs);
+    } catch (error) {
+      if (error instanceof MegaflowError) return false;
+      throw error;
+    }
+    return true;
+  }
+
+  /** How many flows of the table have the learned flow's cookie. */
+  #learnedCount(mod: FlowMod): number {
+    let count = 0;
+    for (const rule of this.tables.rules(mod.tableId)) if (rule.cookie === mod.newCookie) count++;
+    return count;
+  }
+}
+
+function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  return a.every((x, i) => {
+    const y = b[i]!;
+    if (x.type === "set_field" && y.type === "set_field") {
+      return x.field === y.field && equalBytes(x.value, y.value) && equalBytes(x.mask, y.mask);
+    }
+    if (x.type === "output" && y.type === "output") return x.port === y.port;
+    if (x.type === "fin_timeout" && y.type === "fin_timeout") {
+      return x.idleTimeout === y.idleTimeout && x.hardTimeout === y.hardTimeout;
+    }
+    return false;
+  });
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((v, i) => v === b[i]);
+}
+
+const BLANK: FlowMod = {
+  command: "add",
+  tableId: 0,
+  priority: 0,
+  match: { flow: new Flow(), mask: new Flow() },
+  actions: [],
+  newCookie: 0n,
+  cookie: 0n,
+  cookieMask: 0n,
+  idleTimeout: 0,
+  hardTimeout: 0,
+  importance: 0,
+  sendFlowRem: false,
+  checkOverlap: false,
+  resetCounts: false,
+  noPacketCounts: false,
+  noByteCounts: false,
+  outPort: OFPP_NONE,
+  outGroup: null,
+};
+
+/** The flow that a bridge without a controller begins with. */
+function normalFlow(): FlowMod {
+  return { ...BLANK, actions: [{ type: "output", port: OFPP_NORMAL, maxLen: 0 }] };
+}
+
+function deleteByGroup(groupId: number): FlowMod {
+  return { ...BLANK, command: "delete", tableId: 255, outGroup: groupId };
+}

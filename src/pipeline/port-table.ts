@@ -1,0 +1,77 @@
+// The ports as the pipeline knows them: OpenFlow number, name, and what NORMAL needs (VLAN mode). The datapath's port
+// numbers are the OpenFlow numbers.
+
+/** How NORMAL treats VLANs on a port (ovs-vswitchd.conf.db(5), Port table, vlan_mode). */
+export type VlanMode = "trunk" | "access" | "native-tagged" | "native-untagged";
+
+export interface Port {
+  /** OpenFlow port number: 1 to 0xfeff, or OFPP_LOCAL. */
+  readonly no: number;
+  readonly name: string;
+  readonly vlanMode: VlanMode;
+  /** The access or native VLAN; 0 on a plain trunk. */
+  readonly tag: number;
+  /** VLANs a trunk carries; null for all. */
+  readonly trunks: ReadonlySet<number> | null;
+  /** OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV of `ovs-ofctl mod-port`. */
+  readonly noFlood: boolean;
+  readonly noForward: boolean;
+  readonly noReceive: boolean;
+  /** Link up: what watch_port and bundle look at. */
+  readonly live: boolean;
+}
+
+export type PortOptions = { readonly no: number; readonly name: string } & Partial<Omit<Port, "no" | "name">>;
+
+/** All ports of a bridge, in number order. */
+export class PortTable {
+  /** Goes up with every change. */
+  version = 0;
+  readonly #byNo = new Map<number, Port>();
+  #sorted: Port[] = [];
+
+  constructor(ports: Iterable<PortOptions> = []) {
+    for (const port of ports) this.add(port);
+  }
+
+  /** Adds a port, or replaces the one with the same number. */
+  add(options: PortOptions): Port {
+    const port: Port = {
+      vlanMode: options.tag !== undefined && options.tag !== 0 ? "access" : "trunk",
+      tag: 0,
+      trunks: null,
+      noFlood: false,
+      noForward: false,
+      noReceive: false,
+      live: true,
+      ...options,
+    };
+    this.#byNo.set(port.no, port);
+    this.#changed();
+    return port;
+  }
+
+  remove(no: number): boolean {
+    const had = this.#byNo.delete(no);
+    if (had) this.#changed();
+    return had;
+  }
+
+  get(no: number): Port | null {
+    return this.#byNo.get(no) ?? null;
+  }
+
+  byName(name: string): Port | null {
+    return this.#sorted.find((p) => p.name === name) ?? null;
+  }
+
+  /** In number order: the order NORMAL and FLOOD send in. */
+  get list(): readonly Port[] {
+    return this.#sorted;
+  }
+
+  #changed(): void {
+    this.version++;
+    this.#sorted = [...this.#byNo.values()].sort((a, b) => a.no - b.no);
+  }
+}

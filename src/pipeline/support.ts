@@ -1,0 +1,81 @@
+// What flows and groups may ask for: actions that the translator cannot do are refused when they are loaded, never
+// silently ignored, and so are references to groups and meters that do not exist.
+import type { Field } from "../flow/field.ts";
+import { MegaflowError } from "../lib/errors.ts";
+import type { Action } from "./action.ts";
+import type { GroupTable } from "./group.ts";
+import type { MeterTable } from "./meter.ts";
+
+/** Throws EUNSUPPORTED, or ETEXT with OVS's error name. `groups` null: a group may come later (chained groups). */
+export function checkSupported(
+  actions: readonly Action[],
+  groups: GroupTable | null,
+  meters: MeterTable,
+): void {
+  for (const action of actions) checkOne(action, groups, meters);
+}
+
+function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable): void {
+  switch (action.type) {
+    case "set_field":
+      checkField(action.field);
+      return;
+    case "load":
+    case "pop":
+    case "check_pkt_larger":
+    case "multipath":
+      checkField(action.dst.field);
+      return;
+    case "move":
+      checkField(action.src.field);
+      checkField(action.dst.field);
+      return;
+    case "push":
+    case "output_reg":
+      checkField(action.src.field);
+      return;
+    case "group":
+      if (groups !== null && groups.get(action.groupId) === null) refuse("OFPBAC_BAD_OUT_GROUP");
+      return;
+    case "meter":
+      if (meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
+      return;
+    case "controller":
+      if (action.pause) unsupported("controller(pause)");
+      if (action.meterId !== null && meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
+      return;
+    case "ct":
+      if (typeof action.zone !== "number") checkField(action.zone.field);
+      checkSupported(action.exec, groups, meters);
+      return;
+    case "clone":
+    case "write_actions":
+      checkSupported(action.actions, groups, meters);
+      return;
+    case "learn":
+      for (const spec of action.specs) {
+        if (spec.dst !== null) checkField(spec.dst.field);
+        if (!(spec.src instanceof Uint8Array)) checkField(spec.src.field);
+      }
+      return;
+    case "encap":
+    case "decap":
+    case "delete_field":
+    case "dec_nsh_ttl":
+      unsupported(action.type);
+      return;
+    default:
+  }
+}
+
+function checkField(field: Field): void {
+  if (field.size === 0 || field.prereq === "nsh") unsupported(`field ${field.name}`);
+}
+
+function unsupported(what: string): never {
+  throw new MegaflowError("EUNSUPPORTED", `${what} is not supported`);
+}
+
+function refuse(name: string): never {
+  throw new MegaflowError("ETEXT", name);
+}
