@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  CS_INVALID,
+  CS_TRACKED,
   O_CT_MARK,
   O_CT_NW_DST,
   O_CT_NW_PROTO,
   O_CT_NW_SRC,
+  O_CT_STATE,
   O_CT_TP_DST,
   O_CT_TP_SRC,
   O_CT_ZONE,
@@ -13,7 +16,7 @@ import { icmpFrame, ipFrame, tcpFrame, udpFrame } from "../packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../packet/tcp.ts";
 import { CTC_CONNECTIONS, CTC_FULL, CTC_IP_CSUM, CTC_L4_CSUM } from "./abi.ts";
 import { formatConnection } from "./conntrack-dump.ts";
-import { ConntrackRig } from "./conntrack-rig.ts";
+import { ConntrackRig, ctStateText } from "./conntrack-rig.ts";
 
 const A = "10.0.0.1";
 const B = "10.0.0.2";
@@ -203,7 +206,7 @@ describe("conntrack: what cannot be tracked", () => {
       bad[i]! ^= 0x40;
       rig.receive(bad);
       rig.ct();
-      assert.equal(rig.key().bytes[80], 0x30, `byte ${i}`);
+      assert.equal(rig.key().get8(O_CT_STATE), CS_INVALID | CS_TRACKED, `byte ${i}`);
     }
     assert.ok(rig.counter(CTC_IP_CSUM) > 10);
     assert.ok(rig.counter(CTC_L4_CSUM) > 80);
@@ -246,13 +249,26 @@ describe("conntrack: the ct action", () => {
     const rig = new ConntrackRig(100);
     const there = udpFrame({ src: A, dst: B, srcPort: 1, dstPort: 2 });
     assert.equal(rig.send(there, commit, commit, {}), "new|trk");
-    assert.equal(rig.send(there, {}, {}), "new|trk");
-    assert.equal(rig.send(there, {}, {}), "est|trk");
-    rig.send(there, {});
-    assert.ok(rig.remembers());
+    // The second ct() of the SYN+ACK, does not judge it again.
+    const tcp = new ConntrackRig(100);
+    tcp.send(segment(false, TCP_SYN, 1000), commit);
+    tcp.receive(segment(true, TCP_SYN | TCP_ACK, 5000, 1001));
+    assert.equal(ctStateText(tcp.ct()), "est|rpl|trk");
+    const before = tcp.connections()[0]!.leftMs;
+    assert.equal(ctStateText(tcp.ct({ commit: true, mark: { value: 3 } })), "est|rpl|trk");
+    assert.equal(tcp.connections()[0]!.leftMs, before);
+    assert.equal(tcp.connections()[0]!.mark, 3);
+  });
+
+  it("forgets the connection on ct_clear, and between frames", () => {
+    const rig = new ConntrackRig(100);
+    const there = udpFrame({ src: A, dst: B, srcPort: 1, dstPort: 2 });
+    rig.send(there, { commit: true, mark: { value: 9 } });
     rig.clear();
-    assert.ok(!rig.remembers());
-    assert.equal(rig.key().get8(80), 0);
+    assert.equal(rig.key().get8(O_CT_STATE), 0);
+    assert.equal(rig.key().get32(O_CT_MARK), 0);
+    assert.equal(rig.send(udpFrame({ src: A, dst: B, srcPort: 1, dstPort: 3 })), "new|trk");
+    assert.equal(rig.key().get32(O_CT_MARK), 0);
   });
 
   it("sets mark and label under their masks, and reads them back", () => {

@@ -123,6 +123,8 @@ export function conntrackExecute(action: usize): void {
   const flags = load<u32>(action, CT_FLAGS);
   const zone = load<u32>(action, CT_ZONE) & 0xffff;
   const force = (flags & CT_F_FORCE) != 0;
+  // State bits that are all zero say that no ct() has seen this frame; PKT_CONN is then another frame's.
+  if (load<u8>(KEY, O_CT_STATE) == 0) store<u32>(PKT, 0, PKT_CONN);
   const cached = load<u32>(PKT, PKT_CONN);
 
   if (cached != 0 && !force) {
@@ -202,7 +204,6 @@ export function conntrackExecute(action: usize): void {
 /** ct_clear: the frame is as untracked as when it came in. */
 export function conntrackClear(): void {
   store<u32>(PKT, 0, PKT_CONN);
-  store<u32>(PKT, 0, PKT_CONN_FLAGS);
   clearFields();
 }
 

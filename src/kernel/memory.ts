@@ -31,7 +31,8 @@ export const CLONE_DEPTH_MAX: u32 = 64;
 //  16 l2_5 offset (MPLS) | 20 l3 offset | 24 l4 offset: OFFSET_NONE where the frame has no such header
 //  28 flags PKT_F_* | 32 keyMap u64: bit n set when block n of KEY may be other than zero
 //  40 nowMs u64 | 48 max_len of the next output, 0 for none | 52 recirculations so far | 56 dl_type offset (innermost EtherType)
-//  60 the connection that the last ct() of this frame found, plus one (0: none) | 64 how: PKT_CONN_F_*; both zero when a frame comes in
+//  60 the connection that the last ct() of this frame found, plus one (0: none) | 64 how: PKT_CONN_F_*;
+//  both mean something only while KEY's ct_state is not zero
 export const PKT_PTR: usize = 0;
 export const PKT_LEN: usize = 4;
 export const PKT_WIRE_LEN: usize = 8;
