@@ -87,17 +87,16 @@ export class ConntrackRig {
     this.kernel.exports.conntrackSeed(seed);
   }
 
-  /** Takes a frame in: parsed, with no connection yet. */
-  receive(frame: Uint8Array): void {
+  /** Takes a frame in: parsed, with no connection yet. `wireLen` is more than its length when a capture cut it. */
+  receive(frame: Uint8Array, wireLen = frame.length): void {
     const { bytes, view, exports } = this.kernel;
     bytes.fill(0, KEY, KEY + KEY_SIZE);
     view.setBigUint64(PKT + PKT_KEY_MAP, 0n, true);
     bytes.set(frame, FRAME);
     // No result may depend on what follows the frame (DESIGN D9).
     bytes.fill(0xa5, FRAME + frame.length, FRAME + frame.length + 64);
-    exports.extractKey(frame.length, 1);
+    exports.extractKey(frame.length, 1, wireLen);
     view.setBigUint64(PKT + PKT_NOW, BigInt(this.nowMs), true);
-    view.setUint32(PKT + 8, frame.length, true);
   }
 
   /** Runs a ct action on the frame last received; returns its ct_state bits. */

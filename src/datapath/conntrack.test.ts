@@ -221,6 +221,28 @@ describe("conntrack: what cannot be tracked", () => {
     );
   });
 
+  it("takes the checksum of a frame that the capture cut for right", () => {
+    const rig = new ConntrackRig(100);
+    const options = Uint8Array.of(2, 4, 5, 180, 1, 3, 3, 7);
+    const syn = { src: A, dst: B, srcPort: 40000, dstPort: 80, flags: TCP_SYN, seq: 1000, options };
+    const whole = tcpFrame({ ...syn, payload: new Uint8Array(100) });
+    for (const length of [whole.length - 1, 70, 62, 58, 54]) {
+      rig.receive(whole.slice(0, length), whole.length);
+      assert.equal(ctStateText(rig.ct()), "new|trk", `${length} bytes`);
+    }
+    rig.receive(whole.slice(0, 53), whole.length);
+    assert.equal(ctStateText(rig.ct()), "inv|trk");
+    rig.receive(whole.slice(0, 20), whole.length);
+    assert.equal(ctStateText(rig.ct()), "inv|trk");
+    // The payload that is gone counts in the sequence numbers.
+    rig.receive(whole.slice(0, 62), whole.length);
+    rig.ct(commit);
+    assert.equal(rig.send(segment(true, TCP_SYN | TCP_ACK, 5000, 1101)), "est|rpl|trk");
+    rig.receive(segment(false, TCP_ACK, 1101, 5001, 500).slice(0, 60), 554);
+    assert.equal(ctStateText(rig.ct()), "est|trk");
+    assert.equal(rig.send(segment(true, TCP_ACK, 5001, 1601)), "est|rpl|trk");
+  });
+
   it("finds port 0, fragments and other protocols than IP invalid", () => {
     const rig = new ConntrackRig(100);
     assert.equal(rig.send(udpFrame({ src: A, dst: B, srcPort: 0, dstPort: 2 })), "inv|trk");

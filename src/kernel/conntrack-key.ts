@@ -1,9 +1,9 @@
 // What the frame in PKT says about its connection: its tuple, where its transport header is, how much TCP payload it has.
 //
 // A frame is trackable when it is IPv4 or IPv6, whole (no fragment), its headers are long enough, ports are not zero, and
-// its IPv4 and TCP, UDP or ICMP checksums are right, as OVS demands. (The parser gives no transport offset to a frame that
-// ends before its IP length does, one that a capture cut short among them: it is untrackable.)
-import { CTC_EXTRACT, CTC_IP_CSUM, CTC_L4_CSUM } from "../datapath/abi.ts";
+// its IPv4 and TCP, UDP or ICMP checksums are right, as OVS demands. A capture that cut the frame short leaves no way to
+// verify a checksum over what is gone: it is taken as right then.
+import { CTC_EXTRACT, CTC_IP_CSUM, CTC_L4_CSUM, MAX_FRAME } from "../datapath/abi.ts";
 import { O_DL_TYPE, O_IPV6_DST, O_IPV6_SRC, O_NW_FRAG, O_NW_PROTO, O_NW_SRC } from "../flow/layout.ts";
 import { checksumGood, checksumGoodWithPseudo } from "./conntrack-checksum.ts";
 import {
@@ -44,6 +44,8 @@ export let related: bool = false;
 /** The frame's own transport header (not the quoted one), and the bytes from it to the end of the IP packet. */
 export let l4: usize = 0;
 export let l4Size: u32 = 0;
+/** How many of them are there; fewer when the capture cut the frame. */
+export let l4Present: u32 = 0;
 /** TCP payload bytes. */
 export let payload: u32 = 0;
 
@@ -60,7 +62,9 @@ export function extractTuple(zone: u32): bool {
   if (l3Offset == OFFSET_NONE || l4Offset == OFFSET_NONE || load<u8>(KEY, O_NW_FRAG) != 0)
     return untrackable();
   const l3 = frame + (l3Offset as usize);
-  const present = load<u32>(PKT, PKT_LEN) - l4Offset;
+  const length = load<u32>(PKT, PKT_LEN);
+  if (l4Offset > length) return untrackable();
+  l4Present = length - l4Offset;
   l4 = frame + (l4Offset as usize);
   related = false;
   proto = load<u8>(KEY, O_NW_PROTO) as u32;
@@ -68,7 +72,7 @@ export function extractTuple(zone: u32): bool {
   if (type == ETH_IPV4) {
     const header = ((load<u8>(l3) & 0x0f) as u32) << 2;
     l4Size = be16(l3 + 2) - header;
-    if (l4Size > present) return untrackable();
+    if (l4Size > (MAX_FRAME as u32)) return untrackable();
     if (!checksumGood(l3, header)) {
       count(CTC_IP_CSUM);
       return false;
@@ -80,12 +84,9 @@ export function extractTuple(zone: u32): bool {
     if (proto == IPPROTO_TCP || proto == IPPROTO_UDP) {
       if (!(proto == IPPROTO_TCP ? tcpGood() : udpGood())) return untrackable();
       // UDP over IPv4 may come without a checksum (RFC 768).
-      if (
-        (proto == IPPROTO_TCP || load<u16>(l4, 6) != 0) &&
-        !checksumGoodWithPseudo(l4, l4Size, l3 + 12, 8, proto)
-      ) {
-        count(CTC_L4_CSUM);
-        return false;
+      if (proto == IPPROTO_TCP || load<u16>(l4, 6) != 0) {
+        if (l4Size <= l4Present && !checksumGoodWithPseudo(l4, l4Size, l3 + 12, 8, proto))
+          return badChecksum();
       }
       const ports = i32x4.extract_lane(key, 2) as u32;
       if ((ports & 0xffff) == 0 || ports >> 16 == 0) return untrackable();
@@ -103,11 +104,8 @@ export function extractTuple(zone: u32): bool {
     const src = i32x4.extract_lane(key, 0) as u32;
     const dst = i32x4.extract_lane(key, 1) as u32;
     if (proto == IPPROTO_ICMP) {
-      if (!checksumGood(l4, l4Size)) {
-        count(CTC_L4_CSUM);
-        return false;
-      }
-      return icmp4Tuple(src, dst, zone, l4Size) || untrackable();
+      if (l4Size <= l4Present && !checksumGood(l4, l4Size)) return badChecksum();
+      return icmp4Tuple(src, dst, zone, min(l4Size, l4Present)) || untrackable();
     }
     setTuple(src, dst, 0, 0, meta);
     return true;
@@ -115,7 +113,7 @@ export function extractTuple(zone: u32): bool {
 
   if (type == ETH_IPV6) {
     l4Size = be16(l3 + 4) + IPV6_HEADER - (l4Offset - l3Offset);
-    if (l4Size > present) return untrackable();
+    if (l4Size > (MAX_FRAME as u32)) return untrackable();
     src6 = KEY + (O_IPV6_SRC as usize);
     dst6 = KEY + (O_IPV6_DST as usize);
     const src = foldAddress(src6);
@@ -124,11 +122,8 @@ export function extractTuple(zone: u32): bool {
     if (proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMPV6) {
       if (proto == IPPROTO_TCP && !tcpGood()) return untrackable();
       if (proto == IPPROTO_UDP && !udpGood()) return untrackable();
-      if (!checksumGoodWithPseudo(l4, l4Size, l3 + 8, 32, proto)) {
-        count(CTC_L4_CSUM);
-        return false;
-      }
-      if (proto == IPPROTO_ICMPV6) return icmp6Tuple(src, dst, zone, l4Size) || untrackable();
+      if (l4Size <= l4Present && !checksumGoodWithPseudo(l4, l4Size, l3 + 8, 32, proto)) return badChecksum();
+      if (proto == IPPROTO_ICMPV6) return icmp6Tuple(src, dst, zone, min(l4Size, l4Present)) || untrackable();
       const ports = load<u32>(l4);
       if ((ports & 0xffff) == 0 || ports >> 16 == 0) return untrackable();
       setTuple(src, dst, ports & 0xffff, ports >> 16, meta);
@@ -140,14 +135,19 @@ export function extractTuple(zone: u32): bool {
   return untrackable();
 }
 
+function badChecksum(): bool {
+  count(CTC_L4_CSUM);
+  return false;
+}
+
 function untrackable(): bool {
   count(CTC_EXTRACT);
   return false;
 }
 
-/** The TCP header is whole; sets `payload`. */
+/** The TCP header is whole, but for options that the capture cut; sets `payload`. */
 function tcpGood(): bool {
-  if (l4Size < TCP_HEADER) return false;
+  if (l4Size < TCP_HEADER || l4Present < TCP_HEADER) return false;
   const header = ((load<u8>(l4, 12) >> 4) as u32) << 2;
   if (header < TCP_HEADER || header > l4Size) return false;
   payload = l4Size - header;
@@ -155,7 +155,7 @@ function tcpGood(): bool {
 }
 
 function udpGood(): bool {
-  if (l4Size < UDP_HEADER) return false;
+  if (l4Size < UDP_HEADER || l4Present < UDP_HEADER) return false;
   const length = be16(l4 + 4);
   return length >= UDP_HEADER && length <= l4Size;
 }

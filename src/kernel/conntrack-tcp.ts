@@ -79,9 +79,9 @@ function badFlags(flags: u32): bool {
   return (flags & ACK) == 0 && (flags & (FIN | PSH | URG)) != 0;
 }
 
-/** The window scale option of the header at `tcp`: WSCALE_KNOWN and the factor, or 0. The header lies in the frame. */
-function windowScale(tcp: usize): u32 {
-  let left = ((load<u8>(tcp, 12) >> 4) as i32) * 4 - 20;
+/** The window scale option of the header at `tcp`, of which `present` bytes are there: WSCALE_KNOWN and the factor, or 0. */
+function windowScale(tcp: usize, present: u32): u32 {
+  let left = min<i32>(((load<u8>(tcp, 12) >> 4) as i32) * 4, present as i32) - 20;
   let at = tcp + 20;
   let scale: u32 = 0;
   while (left >= 3) {
@@ -115,8 +115,8 @@ export function tcpOpens(tcp: usize): bool {
   return !badFlags(flags) && (flags & (SYN | ACK)) != (SYN | ACK);
 }
 
-/** Sets up the connection that the segment at `tcp` with `payload` bytes opens. */
-export function tcpNew(h: usize, tcp: usize, payload: u32, now: u64): void {
+/** Sets up the connection that the segment at `tcp`, of which `present` bytes are there, with `payload` bytes opens. */
+export function tcpNew(h: usize, tcp: usize, present: u32, payload: u32, now: u64): void {
   const flags = load<u8>(tcp, 13) as u32;
   const seq = be32(tcp + 4);
   let high = seq + payload + 1;
@@ -124,7 +124,7 @@ export function tcpNew(h: usize, tcp: usize, payload: u32, now: u64): void {
   let otherScale: u32 = WSCALE_UNKNOWN;
   if ((flags & SYN) != 0) {
     high++;
-    scale = windowScale(tcp);
+    scale = windowScale(tcp, present);
     otherScale = 0;
   }
   let win = be16(tcp + 14);
@@ -146,7 +146,15 @@ export function tcpNew(h: usize, tcp: usize, payload: u32, now: u64): void {
 }
 
 /** One segment of a known connection: TCP_*. */
-export function tcpUpdate(index: u32, h: usize, tcp: usize, payload: u32, reply: bool, now: u64): u32 {
+export function tcpUpdate(
+  index: u32,
+  h: usize,
+  tcp: usize,
+  present: u32,
+  payload: u32,
+  reply: bool,
+  now: u64,
+): u32 {
   const flags = load<u8>(tcp, 13) as u32;
   if (badFlags(flags)) return TCP_INVALID;
   const src = h + ((reply ? CONN_PEER_REPLY : CONN_PEER_ORIG) as usize);
@@ -196,7 +204,7 @@ export function tcpUpdate(index: u32, h: usize, tcp: usize, payload: u32, reply:
   if (srcState < TCPS_SYN_SENT) {
     // The first segment from this side.
     if (isSyn && (dstWscale & WSCALE_KNOWN) != 0) {
-      const told = windowScale(tcp);
+      const told = windowScale(tcp, present);
       store<u8>(src, told as u8, PEER_WSCALE);
       if ((told & WSCALE_KNOWN) != 0) {
         srcScale = told & WSCALE_MASK;

@@ -57,6 +57,7 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
   l4,
+  l4Present,
   l4Size,
   payload,
   proto,
@@ -219,7 +220,7 @@ function isHelperPort(h: usize): bool {
 /** The protocol's judgement on a frame of a known connection: TCP_*. */
 function update(index: u32, reply: bool, now: u64): u32 {
   const h = conntrackHot(index);
-  if (proto == IPPROTO_TCP) return tcpUpdate(index, h, l4, payload, reply, now);
+  if (proto == IPPROTO_TCP) return tcpUpdate(index, h, l4, l4Present, payload, reply, now);
   if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
     return icmpUpdate(index, h, reply, now) ? TCP_STILL_NEW : TCP_VALID;
   }
@@ -229,8 +230,8 @@ function update(index: u32, reply: bool, now: u64): u32 {
 /** Whether the frame may open a connection. */
 function opens(): bool {
   if (proto == IPPROTO_TCP) return tcpOpens(l4);
-  if (proto == IPPROTO_ICMP) return l4Size != 0 && icmpOpens(load<u8>(l4) as u32);
-  if (proto == IPPROTO_ICMPV6) return l4Size != 0 && icmp6Opens(load<u8>(l4) as u32);
+  if (proto == IPPROTO_ICMP) return l4Size != 0 && l4Present != 0 && icmpOpens(load<u8>(l4) as u32);
+  if (proto == IPPROTO_ICMPV6) return l4Size != 0 && l4Present != 0 && icmp6Opens(load<u8>(l4) as u32);
   return true;
 }
 
@@ -248,7 +249,7 @@ function create(now: u64): i32 {
     v128.store(c, v128.load(src6), COLD_SRC6);
     v128.store(c, v128.load(dst6), COLD_DST6);
   }
-  if (proto == IPPROTO_TCP) tcpNew(h, l4, payload, now);
+  if (proto == IPPROTO_TCP) tcpNew(h, l4, l4Present, payload, now);
   else if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) icmpNew(h, now);
   else otherNew(h, now);
   insert(index as u32, now);
