@@ -123,3 +123,23 @@ test("the neighbour discovery fields that no text shows", { skip: ovsSkip }, asy
     await ovs.stop();
   }
 });
+
+test("ofproto/trace reads a frame as our parser with one VLAN tag does", { skip: ovsSkip }, async () => {
+  const ovs = await requireOvs();
+  try {
+    await ovs.addBridge("br0", { ports: [{ no: 1 }] });
+    const extractor = new Extractor(1);
+    const flow = new Flow();
+    const random = new Prng(SEED);
+    const tagged = [...FRAMES].filter(([name]) => /tag|vlan|qinq|snap/.test(name)).map(([, frame]) => frame);
+    const frames = [...FRAMES.values(), ...Array.from({ length: 200 }, () => mutatedFrame(random, tagged))];
+    for (const frame of frames) {
+      if (frame.length < 14) continue;
+      extractor.extract(frame, frame.length, 1, flow);
+      const trace = await ovs.trace("br0", "in_port=1", bytesToHex(frame));
+      assert.equal(trace.split("\n")[0], `Flow: ${formatFlow(flow)}`, hexDump(frame));
+    }
+  } finally {
+    await ovs.stop();
+  }
+});
