@@ -1,7 +1,7 @@
 // A whole flow in text: as OVS prints it (the Flow: lines of ofproto/trace, the lines of `ovs-ofctl parse-pcap`) and as
 // ofproto/trace's FLOW argument gives it (ovs-vswitchd(8), OFPROTO COMMANDS).
 import { MegaflowError } from "../lib/errors.ts";
-import { type Field, fieldByMatchName } from "./field.ts";
+import { type Field, fieldByMatchName, NW_TOS, VLAN_VID } from "./field.ts";
 import { parseFieldInto } from "./field-text.ts";
 import { Flow } from "./flow.ts";
 import * as L from "./layout.ts";
@@ -164,7 +164,7 @@ function etherType(flow: Flow): number {
 
 /** ICMPv6 neighbour solicitation or advertisement. */
 function isNd(flow: Flow): boolean {
-  if (!isTransport(flow, 58) || etherType(flow) !== ETH_IPV6) return false;
+  if (flow.get8(L.O_NW_PROTO) !== 58 || etherType(flow) !== ETH_IPV6) return false;
   const type = flow.get16(L.O_TP_SRC);
   return flow.get16(L.O_TP_DST) === 0 && (type === 135 || type === 136);
 }
@@ -206,9 +206,9 @@ export function hasField(flow: Flow, field: Field): boolean {
     case "sctp":
       return isTransport(flow, 132);
     case "icmpv4":
-      return dlType === ETH_IP && isTransport(flow, 1);
+      return dlType === ETH_IP && flow.get8(L.O_NW_PROTO) === 1;
     case "icmpv6":
-      return dlType === ETH_IPV6 && isTransport(flow, 58);
+      return dlType === ETH_IPV6 && flow.get8(L.O_NW_PROTO) === 58;
     case "nd":
       return isNd(flow);
     case "nd_solicit":
@@ -285,7 +285,10 @@ export function parseExactFlow(text: string, ports?: PortResolver): Flow {
 
 /** Whether the field's bits in the flow are not all zero. */
 function isSet(flow: Flow, field: Field): boolean {
-  const { offset, size, shift, bits } = field;
+  const { offset, size, shift } = field;
+  if (field === NW_TOS) return (flow.get8(offset) & 0xfc) !== 0;
+  // A tag's presence counts as part of its id.
+  const bits = field === VLAN_VID ? 13 : field.bits;
   for (let i = 0; i < size; i++) {
     const low = 8 * (size - 1 - i) - shift;
     let byte = flow.bytes[offset + i]!;

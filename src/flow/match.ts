@@ -220,9 +220,19 @@ export function setMatchField(
   const v = (getNumber(value, field.valueSize) & m) >>> 0;
   if (field === IPV6_LABEL && v > 0xfffff) throw new MegaflowError("ETEXT", "OFPBMC_BAD_VALUE");
   const whole = { field, ofs: 0, bits: field.bits };
-  writeSubfield32(flow, whole, v);
-  // Values that are narrower than their place leave nothing of it open.
-  if (
+  if (fillsItsPlace(field)) {
+    flow.bytes.fill(0, field.offset, field.offset + field.size);
+    bits.bytes.fill(m === 0 ? 0 : 0xff, field.offset, field.offset + field.size);
+    if (m !== 0) writeSubfield32(flow, whole, v);
+  } else {
+    writeSubfield32(flow, whole, v);
+    writeSubfield32(bits, whole, m);
+  }
+}
+
+/** Whether a match on a field that is narrower than its place leaves nothing of the place open. */
+function fillsItsPlace(field: Field): boolean {
+  return (
     field.form === "of_port" ||
     field.form === "of_port_oxm" ||
     field === ICMP_TYPE ||
@@ -230,10 +240,7 @@ export function setMatchField(
     field === ICMPV6_TYPE ||
     field === ICMPV6_CODE ||
     field === ND_OPTIONS_TYPE
-  ) {
-    bits.bytes.fill(m === 0 ? 0 : 0xff, field.offset, field.offset + field.size);
-    if (m === 0) flow.bytes.fill(0, field.offset, field.offset + field.size);
-  } else writeSubfield32(bits, whole, m);
+  );
 }
 
 /** The four ways to match the outer VLAN tag (ovs-fields(7), VLAN). */

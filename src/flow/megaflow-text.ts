@@ -226,7 +226,8 @@ function tunnel(out: string[], key: Flow, mask: Flow): void {
   let text = "";
   const idMask = formatHex(mask.bytes, 8, L.O_TUN_ID);
   if (hasId && idMask !== "0") {
-    text += `tun_id=${formatHex(key.bytes, 8, L.O_TUN_ID)}`;
+    const id = formatHex(key.bytes, 8, L.O_TUN_ID);
+    text += `tun_id=${id === "0" ? "0x0" : id}`;
     text += idMask === "0xffffffffffffffff" ? "," : `/${idMask},`;
   }
   if (!hasId) flagsMask &= ~L.TUN_FLAG_KEY;

@@ -52,11 +52,22 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   drop(isArp || isSolicit, L.O_ARP_SHA, 6);
   drop(isArp || isAdvert, L.O_ARP_THA, 6);
   drop(isIpv6, L.O_IPV6_SRC, 32);
+  if (isIpv4 && mask.get32(L.O_IPV6_LABEL) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   drop(isIpv6, L.O_IPV6_LABEL, 4);
   drop(isMpls, L.O_MPLS_LSE0, 12);
   drop(dlType === 0x894f, L.O_NSH_FLAGS, 28);
-  drop(mask.get8(L.O_CT_NW_PROTO) !== 0, L.O_CT_TP_SRC, 4);
-  if (isIcmpv4 || isIcmpv6) narrowIcmp(flow, mask);
+  const ctProto = flow.get8(L.O_CT_NW_PROTO) !== 0;
+  drop(ctProto, L.O_CT_NW_PROTO, 1);
+  drop(ctProto, L.O_CT_TP_SRC, 4);
+  if (isIcmpv4 || isIcmpv6) {
+    narrow(flow, mask, L.O_TP_SRC);
+    narrow(flow, mask, L.O_TP_DST);
+    if (isNd) narrow(flow, mask, L.O_TCP_FLAGS);
+  }
+  // Zeros of ERSPAN do not reach the switch.
+  drop(flow.get8(L.O_TUN_ERSPAN_VER) !== 0, L.O_TUN_ERSPAN_VER, 1);
+  drop(flow.get8(L.O_TUN_ERSPAN_DIR) !== 0, L.O_TUN_ERSPAN_DIR, 1);
+  drop(flow.get8(L.O_TUN_ERSPAN_HWID) !== 0, L.O_TUN_ERSPAN_HWID, 1);
 
   // Neither OXM nor NXM can carry these.
   if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {
@@ -64,7 +75,7 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   }
   if (!isEthernet && mask.get16(L.O_DL_TYPE) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   // Ports are in the first fragment alone, and the original direction's addresses exist for a tracked connection alone.
-  if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) {
+  if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER && proto !== 1 && proto !== 58) {
     const needsHeader = mask.get32(L.O_TP_SRC) !== 0 || mask.get16(L.O_TCP_FLAGS) !== 0;
     if (needsHeader) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   }
@@ -72,13 +83,11 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   return dropped;
 }
 
-/** ICMP types and codes are 8 bits wide and matched exactly. */
-function narrowIcmp(flow: Flow, mask: Flow): void {
-  for (const at of [L.O_TP_SRC, L.O_TP_DST]) {
-    if (mask.get16(at) === 0) continue;
-    mask.set16(at, 0xffff);
-    flow.set8(at, 0);
-  }
+/** ICMP types and codes, and nd_options_type, are 8 bits wide and matched exactly. */
+function narrow(flow: Flow, mask: Flow, at: number): void {
+  if (mask.get16(at) === 0) return;
+  mask.set16(at, 0xffff);
+  flow.set8(at, 0);
 }
 
 function checkCt(flow: Flow, mask: Flow, isIpv4: boolean, isIpv6: boolean): void {
