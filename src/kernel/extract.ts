@@ -9,7 +9,10 @@ export function extractFrame(): usize {
   return HEAP;
 }
 
-/** Parses the `len` bytes at extractFrame(); returns the address of the key. `inPort` is host order; a `wireLen` below `len` counts as `len`. */
+/**
+ * Parses the `len` bytes at extractFrame(); returns the address of the key. `inPort` is host order; a `wireLen` below `len`
+ * counts as `len`.
+ */
 export function extractKey(len: u32, inPort: u32, wireLen: u32): usize {
   store<u32>(PKT, <u32>HEAP, PKT_PTR);
   store<u32>(PKT, len, PKT_LEN);

@@ -19,10 +19,10 @@ const ICMP_SIZE: u32 = 8; // IGMP's too
 const TCP_FLAGS_SHIFT: u64 = (O_TCP_FLAGS - O_TP_SRC) * 8;
 
 /**
- * Reads the transport header at `at`. `end` is the end of the bytes present, `datagramEnd` that of the datagram, which is
- * beyond it when the frame is cut, and before it when the frame is padded. Returns the second half of block IP4 as it lies in memory: tp_src, tp_dst, two bytes zero for tos and ttl, tcp_flags. It is returned
- * and not stored because the caches load the block whole right after, which stalls behind smaller stores.
- * A header that is cut gives zero.
+ * Reads the transport header at `at`. `end` is the end of the bytes present, `datagramEnd` that of the datagram: beyond `end`
+ * when the frame is cut, before it when the frame is padded. Returns the second half of block IP4 as it lies in memory:
+ * tp_src, tp_dst, two bytes zero for tos and ttl, tcp_flags. It is returned and not stored because the caches load the
+ * block whole right after, and that load would stall behind smaller stores. A header that is cut gives zero.
  */
 export function parseTransport(proto: u32, at: usize, end: usize, datagramEnd: usize): u64 {
   if (end > datagramEnd) end = datagramEnd;
