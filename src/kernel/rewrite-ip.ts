@@ -38,6 +38,13 @@ export function transportSize(): u32 {
   return size - (l4 - l3);
 }
 
+/** Whether the TCP header at `l4` is there with its options, in the `size` bytes from it to the end. */
+export function isTcpWhole(l4: usize, size: u32): bool {
+  if (size < TCP_SIZE) return false;
+  const headerSize: u32 = (<u32>load<u8>(l4, 12) >> 4) << 2;
+  return headerSize >= TCP_SIZE && headerSize <= size;
+}
+
 /** Stores a UDP checksum: zero would mean that there is none (RFC 768). */
 export function storeUdpChecksum(l4: usize, sum: u32): void {
   store<u16>(l4, <u16>(sum == 0 ? 0xffff : sum), UDP_CHECKSUM);

@@ -10,13 +10,13 @@ import {
 } from "./rewrite-checksum.ts";
 import {
   ICMP_CHECKSUM,
+  isTcpWhole,
   masked8,
   masked16,
   masked32,
   setIpv6Masked,
   storeUdpChecksum,
   TCP_CHECKSUM,
-  TCP_SIZE,
   transportSize,
   UDP_CHECKSUM,
   UDP_SIZE,
@@ -40,11 +40,8 @@ function transportHeader(): usize {
 
 /** tp_src and tp_dst of a TCP header. `value` and `mask` point at the two ports, four bytes. */
 export function setTcp(value: usize, mask: usize): void {
-  const size = transportSize();
-  if (size < TCP_SIZE) return;
   const l4 = transportHeader();
-  const headerSize: u32 = (<u32>load<u8>(l4, 12) >> 4) << 2;
-  if (headerSize < TCP_SIZE || headerSize > size) return;
+  if (!isTcpWhole(l4, transportSize())) return;
   setPort(l4, value, mask, TCP_CHECKSUM, l4);
   setPort(l4 + 2, value + 2, mask + 2, TCP_CHECKSUM, l4);
 }
