@@ -14,9 +14,9 @@ function missing(): string | false {
     return "skipped: native-shim is not built";
   }
   if (!existsSync("/dev/net/tun")) return "skipped: this machine has no /dev/net/tun";
-  return ip("netns", "add", netns).status === 0
-    ? false
-    : "skipped: this machine lets us make no network namespace";
+  const { error, status } = ip("netns", "add", netns);
+  if (error !== undefined) return "skipped: iproute2 is not installed";
+  return status === 0 ? false : "skipped: this machine lets us make no network namespace";
 }
 const skip = missing();
 after(() => {
