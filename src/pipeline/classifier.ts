@@ -15,8 +15,7 @@
 //
 // Removing a rule and changing priorities reorder the subtables as OVS's priority vector does: a removed subtable's place
 // is taken by the last one, then the vector is sorted, stably, when it is out of order.
-import type { Flow } from "../flow/flow.ts";
-import { FLOW_WORDS } from "../flow/flow.ts";
+import { FLOW_WORDS, Flow } from "../flow/flow.ts";
 import { O_CONJ_ID, O_DL_TYPE, O_PACKET_TYPE } from "../flow/layout.ts";
 import { ClauseCollector } from "./conjunction.ts";
 import type { Rule } from "./rule.ts";
@@ -32,6 +31,7 @@ const $trieAsked = new Uint8Array(TRIE_COUNT);
 const $trieBits = new Int32Array(TRIE_COUNT);
 const $triePlens = new Int32Array(TRIE_COUNT);
 const $soft: Rule[] = [];
+const $flow = new Flow();
 
 export class Classifier {
   ruleCount = 0;
@@ -119,7 +119,7 @@ export class Classifier {
   /** Takes a rule out; `publish` must follow before the next lookup or dump. */
   removeDeferred(rule: Rule): void {
     const subtable = rule.subtable!;
-    const flow = subtable.flowOf(rule);
+    const flow = subtable.unpack(rule, $flow);
     if (subtable.remove(rule)) this.removeFromTries(subtable, flow);
     this.ruleCount--;
     if (subtable.ruleCount === 0) this.removeSubtable(subtable);

@@ -3,15 +3,28 @@
 
 const INITIAL_SLOTS = 8;
 
+/**
+ * Where a hash belongs in a table of 2^n slots; `shift` is slotShift of its size. Multiplied by the golden ratio and taken
+ * from the top, because a flow's words are big endian: addresses that count up differ in the high bits of a word.
+ */
+export function homeSlot(hash: number, shift: number): number {
+  return Math.imul(hash, 0x9e3779b1) >>> shift;
+}
+
+export function slotShift(slots: number): number {
+  return Math.clz32(slots) + 1;
+}
+
 export class HashCounter {
   private hashes = new Int32Array(INITIAL_SLOTS);
   private counts = new Int32Array(INITIAL_SLOTS); // 0: the slot is empty
   private slotMask = INITIAL_SLOTS - 1;
+  private shift = slotShift(INITIAL_SLOTS);
   private size = 0;
 
   has(hash: number): boolean {
     const { hashes, counts, slotMask } = this;
-    for (let slot = hash & slotMask; counts[slot] !== 0; slot = (slot + 1) & slotMask) {
+    for (let slot = homeSlot(hash, this.shift); counts[slot] !== 0; slot = (slot + 1) & slotMask) {
       if (hashes[slot] === hash) return true;
     }
     return false;
@@ -35,7 +48,7 @@ export class HashCounter {
     if (counts[hole] !== 0) return;
     this.size--;
     for (let slot = (hole + 1) & slotMask; counts[slot] !== 0; slot = (slot + 1) & slotMask) {
-      const home = hashes[slot]! & slotMask;
+      const home = homeSlot(hashes[slot]!, this.shift);
       if (((slot - home) & slotMask) >= ((slot - hole) & slotMask)) {
         hashes[hole] = hashes[slot]!;
         counts[hole] = counts[slot]!;
@@ -46,7 +59,7 @@ export class HashCounter {
   }
 
   private slotOf(hash: number): number {
-    let slot = hash & this.slotMask;
+    let slot = homeSlot(hash, this.shift);
     while (this.counts[slot] !== 0 && this.hashes[slot] !== hash) slot = (slot + 1) & this.slotMask;
     return slot;
   }
@@ -56,6 +69,7 @@ export class HashCounter {
     this.hashes = new Int32Array(2 * hashes.length);
     this.counts = new Int32Array(2 * hashes.length);
     this.slotMask = this.hashes.length - 1;
+    this.shift = slotShift(this.hashes.length);
     for (let i = 0; i < hashes.length; i++) {
       if (counts[i] === 0) continue;
       const slot = this.slotOf(hashes[i]!);

@@ -1,6 +1,6 @@
 // What a match may say at all: a flow whose prerequisites the match does not fix has no such field, so matching on it
 // means nothing. OVS drops those fields from a flow before it enters a table, and so do we (ovs-ofctl(8), "normalized").
-import { FLOW_WORDS, Flow, type Match } from "../flow/flow.ts";
+import { FLOW_WORDS, type Flow, type Match } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 
 const ETH_IP = 0x0800;
@@ -18,25 +18,42 @@ const ND_SOLICIT = 135;
 const ND_ADVERT = 136;
 const PACKET_TYPE_NS_ETHERTYPE = 1;
 
-const $flow = new Flow();
-const $mask = new Flow();
+// Byte ranges of the fields a match cannot have, as pairs of offset and end.
+const $ranges: number[] = [];
 
 /** The match without the fields its prerequisites leave out, and without value bits outside the mask; itself when clean. */
 export function normalizeMatch(match: Match): Match {
-  $mask.copyFrom(match.mask);
-  keep($flow.copyFrom(match.flow), $mask);
-  clearImpossible($flow, $mask);
-  keep($flow, $mask);
-  if ($mask.equals(match.mask) && $flow.equals(match.flow)) return match;
-  return { flow: $flow.clone(), mask: $mask.clone() };
+  let clean = true;
+  const { words } = match.flow;
+  const masks = match.mask.words;
+  for (let i = 0; i < FLOW_WORDS; i++) if ((words[i]! & ~masks[i]!) !== 0) clean = false;
+  const flow = clean ? match.flow : restricted(match.flow, match.mask);
+  findImpossible(flow, match.mask);
+  if (clean && !touches(match.mask)) return match;
+  const mask = match.mask.clone();
+  for (let i = 0; i < $ranges.length; i += 2) mask.bytes.fill(0, $ranges[i]!, $ranges[i + 1]!);
+  return { flow: restricted(flow, mask), mask };
 }
 
-/** Zeroes the bits of a value outside its mask. */
-function keep(flow: Flow, mask: Flow): void {
-  for (let i = 0; i < FLOW_WORDS; i++) flow.words[i] = flow.words[i]! & mask.words[i]!;
+/** A copy of a value without the bits outside its mask. */
+function restricted(flow: Flow, mask: Flow): Flow {
+  const copy = flow.clone();
+  for (let i = 0; i < FLOW_WORDS; i++) copy.words[i] = copy.words[i]! & mask.words[i]!;
+  return copy;
 }
 
-function clearImpossible(flow: Flow, mask: Flow): void {
+/** Whether the mask holds any of the fields in $ranges. */
+function touches(mask: Flow): boolean {
+  const { bytes } = mask;
+  for (let i = 0; i < $ranges.length; i += 2) {
+    const end = $ranges[i + 1]!;
+    for (let at = $ranges[i]!; at < end; at++) if (bytes[at] !== 0) return true;
+  }
+  return false;
+}
+
+function findImpossible(flow: Flow, mask: Flow): void {
+  $ranges.length = 0;
   let ethernet = true;
   let dlType = flow.get16(L.O_DL_TYPE);
   const packetType = flow.get32(L.O_PACKET_TYPE);
@@ -54,23 +71,23 @@ function clearImpossible(flow: Flow, mask: Flow): void {
   const solicit = ndType === ND_SOLICIT;
   const advert = ndType === ND_ADVERT;
 
-  if (!ethernet) clear(mask, L.O_DL_DST, 12);
-  if (!(ipv4 || arp)) clear(mask, L.O_NW_SRC, 8);
+  if (!ethernet) exclude(L.O_DL_DST, 12);
+  if (!(ipv4 || arp)) exclude(L.O_NW_SRC, 8);
   if (!((ipv4 && (transport || proto === PROTO_ICMP)) || (ipv6 && (transport || icmpv6)))) {
-    clear(mask, L.O_TP_SRC, 4);
+    exclude(L.O_TP_SRC, 4);
   }
-  if (!(ipv4 || ipv6 || arp)) clear(mask, L.O_NW_PROTO, 1);
-  if (!(ipv4 || ipv6)) clear(mask, L.O_NW_TOS, 2);
-  if (!(arp || solicit)) clear(mask, L.O_ARP_SHA, 6);
-  if (!(arp || advert)) clear(mask, L.O_ARP_THA, 6);
+  if (!(ipv4 || ipv6 || arp)) exclude(L.O_NW_PROTO, 1);
+  if (!(ipv4 || ipv6)) exclude(L.O_NW_TOS, 2);
+  if (!(arp || solicit)) exclude(L.O_ARP_SHA, 6);
+  if (!(arp || advert)) exclude(L.O_ARP_THA, 6);
   if (!ipv6) {
-    clear(mask, L.O_IPV6_SRC, 32);
-    clear(mask, L.O_IPV6_LABEL, 4);
+    exclude(L.O_IPV6_SRC, 32);
+    exclude(L.O_IPV6_LABEL, 4);
   }
-  if (!(solicit || advert)) clear(mask, L.O_ND_TARGET, 16);
-  if (dlType !== ETH_MPLS && dlType !== ETH_MPLS_MC) clear(mask, L.O_MPLS_LSE0, 12);
+  if (!(solicit || advert)) exclude(L.O_ND_TARGET, 16);
+  if (dlType !== ETH_MPLS && dlType !== ETH_MPLS_MC) exclude(L.O_MPLS_LSE0, 12);
 }
 
-function clear(mask: Flow, offset: number, length: number): void {
-  mask.bytes.fill(0, offset, offset + length);
+function exclude(offset: number, length: number): void {
+  $ranges.push(offset, offset + length);
 }

@@ -1,6 +1,6 @@
 // A rule: one OpenFlow flow as a table holds it. Its match lies packed in its subtable (a million rules must be cheap);
 // `match` unpacks a copy. A changed flow is a new Rule, to which the old one forwards what is still credited to it.
-import type { Match } from "../flow/flow.ts";
+import { Flow, type Match } from "../flow/flow.ts";
 import type { Action } from "./action.ts";
 import type { Clause } from "./conjunction.ts";
 import type { Subtable } from "./subtable.ts";
@@ -86,7 +86,7 @@ export class Rule {
   /** The match, unpacked into a new flow; the mask is shared with the subtable and must not be written to. */
   get match(): Match {
     const subtable = this.subtable!;
-    return { flow: subtable.flowOf(this), mask: subtable.mask };
+    return { flow: subtable.unpack(this, new Flow()), mask: subtable.mask };
   }
 
   /** Counts traffic. On a rule that was replaced it counts for the rule that took its place, as OVS does. */

@@ -13,12 +13,14 @@
 // Rules of one match and several priorities share a row. `first`/`last` list all rules in the order of insertion.
 import { FLOW_WORDS, Flow } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
-import { HashCounter } from "./hash-counter.ts";
+import { HashCounter, homeSlot, slotShift } from "./hash-counter.ts";
 import type { Rule } from "./rule.ts";
 import { Trie } from "./trie.ts";
 
 const SEGMENTS = 4;
 const INITIAL_ROWS = 4;
+
+const $flow = new Flow();
 
 /** For each segment the bits of each word that belong to it. */
 const SEGMENT_MASKS: readonly Int32Array[] = segmentMasks();
@@ -63,6 +65,7 @@ export class Subtable {
   private freeRows: number[] = [];
   private slots = new Int32Array(2 * INITIAL_ROWS);
   private slotMask = 2 * INITIAL_ROWS - 1;
+  private slotShift = slotShift(2 * INITIAL_ROWS);
 
   constructor(mask: Flow, maskHash: number) {
     this.mask = mask;
@@ -101,8 +104,8 @@ export class Subtable {
   hashRange(words: Uint32Array, from: number, to: number, hash: number): number {
     const { wordAt, maskAt } = this;
     for (let i = from; i < to; i++) {
-      hash = Math.imul(hash ^ (words[wordAt[i]!]! & maskAt[i]!), 0x9e3779b1);
-      hash ^= hash >>> 15;
+      const mixed = Math.imul(hash ^ (words[wordAt[i]!]! & maskAt[i]!), 0x85ebca6b);
+      hash = (mixed << 15) | (mixed >>> 17);
     }
     return hash;
   }
@@ -110,7 +113,7 @@ export class Subtable {
   /** The row whose words are those of a flow with this hash (of all places), or -1. */
   findRow(words: Uint32Array, hash: number): number {
     const { slots, slotMask, hashes } = this;
-    for (let slot = hash & slotMask; ; slot = (slot + 1) & slotMask) {
+    for (let slot = homeSlot(hash, this.slotShift); ; slot = (slot + 1) & slotMask) {
       const row = slots[slot]! - 1;
       if (row < 0) return -1;
       if (hashes[row] === hash && this.rowEquals(row, words)) return row;
@@ -175,7 +178,7 @@ export class Subtable {
     else this.heads[row] = rule.lower;
     rule.lower = null;
     if (this.heads[row] !== null) return false;
-    this.removeRow(row);
+    this.removeRow(row, this.unpack(rule, $flow).words);
     return true;
   }
 
@@ -192,17 +195,15 @@ export class Subtable {
     return highest;
   }
 
-  /** The flow of a rule's match: zero outside the mask. */
-  flowOf(rule: Rule): Flow {
-    return rule.words === null ? this.unpack(this.values, rule.row * this.width) : this.unpack(rule.words, 0);
-  }
-
-  private unpack(values: Int32Array, base: number): Flow {
-    const flow = new Flow();
-    const { wordAt, width } = this;
+  /** Writes a rule's match into `flow`, which must be zero outside the mask; returns it. */
+  unpack(rule: Rule, flow: Flow): Flow {
+    const values = rule.words ?? this.values;
+    const base = rule.words === null ? rule.row * this.width : 0;
+    const { wordAt, maskAt, width } = this;
+    // A word can have two places: each sets its own bits.
     for (let i = 0; i < width; i++) {
       const word = wordAt[i]!;
-      flow.words[word] = flow.words[word]! | values[base + i]!;
+      flow.words[word] = (flow.words[word]! & ~maskAt[i]!) | values[base + i]!;
     }
     return flow;
   }
@@ -241,8 +242,7 @@ export class Subtable {
     return row;
   }
 
-  private removeRow(row: number): void {
-    const words = this.unpack(this.values, row * this.width).words;
+  private removeRow(row: number, words: Uint32Array): void {
     let stageHash = 0;
     let at = 0;
     for (let stage = 0; stage < this.stageIndex.length; stage++) {
@@ -251,12 +251,12 @@ export class Subtable {
       at = end;
       this.stageIndex[stage]!.remove(stageHash);
     }
-    const { slots, slotMask, hashes } = this;
-    let hole = hashes[row]! & slotMask;
+    const { slots, slotMask, slotShift, hashes } = this;
+    let hole = homeSlot(hashes[row]!, slotShift);
     while (slots[hole] !== row + 1) hole = (hole + 1) & slotMask;
     // Closes the gap: moves up what would no longer be found past it.
     for (let slot = (hole + 1) & slotMask; slots[slot] !== 0; slot = (slot + 1) & slotMask) {
-      const home = hashes[slots[slot]! - 1]! & slotMask;
+      const home = homeSlot(hashes[slots[slot]! - 1]!, slotShift);
       if (((slot - home) & slotMask) >= ((slot - hole) & slotMask)) {
         slots[hole] = slots[slot]!;
         hole = slot;
@@ -268,7 +268,7 @@ export class Subtable {
   }
 
   private place(row: number): void {
-    let slot = this.hashes[row]! & this.slotMask;
+    let slot = homeSlot(this.hashes[row]!, this.slotShift);
     while (this.slots[slot] !== 0) slot = (slot + 1) & this.slotMask;
     this.slots[slot] = row + 1;
   }
@@ -283,6 +283,7 @@ export class Subtable {
     this.values = values;
     this.slots = new Int32Array(2 * size);
     this.slotMask = 2 * size - 1;
+    this.slotShift = slotShift(2 * size);
     for (let row = 0; row < this.heads.length; row++) this.place(row);
   }
 }

@@ -12,7 +12,7 @@ import { Classifier } from "./classifier.ts";
 import { clausesOf } from "./conjunction.ts";
 import { ExpiryQueue } from "./expiry.ts";
 import { normalizeMatch } from "./normalize.ts";
-import { Rule } from "./rule.ts";
+import { Rule, type RuleInit } from "./rule.ts";
 import { outputsToGroup, outputsToPort } from "./rule-filter.ts";
 
 /** Tables a flow can be added to are 0 to 253; OVS keeps 254 for itself. */
@@ -164,7 +164,7 @@ export class Tables {
             (mod.outPort === OFPP_NONE || outputsToPort(rule.actions, mod.outPort)) &&
             (mod.outGroup === null || outputsToGroup(rule.actions, mod.outGroup)),
         );
-        change.deleted.push(...this.mark(rules));
+        for (const rule of this.mark(rules)) change.deleted.push(rule);
         return;
       }
     }
@@ -178,7 +178,7 @@ export class Tables {
     if (old === null && mod.checkOverlap && classifier.overlaps(flow, mask, mod.priority)) {
       refuse("OFPFMFC_OVERLAP");
     }
-    const rule = new Rule({ ...mod, tableId, cookie: mod.newCookie ?? 0n }, clausesOf(mod.actions), nowMs);
+    const rule = new Rule(initOf(mod, tableId), clausesOf(mod.actions), nowMs);
     if (old !== null) old.removed = true;
     classifier.insert(rule, flow, mask);
     change.added.push(rule);
@@ -275,6 +275,23 @@ export class Tables {
     for (const rule of change.replaced) if (rule !== null) rule.removed = false;
     for (const rule of change.deleted) rule.removed = false;
   }
+}
+
+function initOf(mod: FlowMod, tableId: number): RuleInit {
+  return {
+    tableId,
+    priority: mod.priority,
+    actions: mod.actions,
+    cookie: mod.newCookie ?? 0n,
+    idleTimeout: mod.idleTimeout,
+    hardTimeout: mod.hardTimeout,
+    importance: mod.importance,
+    sendFlowRem: mod.sendFlowRem,
+    checkOverlap: mod.checkOverlap,
+    resetCounts: mod.resetCounts,
+    noPacketCounts: mod.noPacketCounts,
+    noByteCounts: mod.noByteCounts,
+  };
 }
 
 function reduced(timeout: number, to: number): number {
