@@ -35,7 +35,7 @@ const $flow = new Flow();
 
 export class Classifier {
   ruleCount = 0;
-  /** In descending order of highest priority (except between `removeDeferred` and `publish`). */
+  /** In descending order of highest priority (except between changes and `publish`). */
   private readonly subtables: Subtable[] = [];
   private outOfOrder = false;
   /** Subtables that lost their last rule of highest priority since `publish`: counting anew is left to it. */
@@ -80,7 +80,7 @@ export class Classifier {
    */
   overlaps(flow: Flow, mask: Flow, priority: number): boolean {
     for (const subtable of this.subtables) {
-      if (subtable.maxPriority < priority) break;
+      if (subtable.maxPriority < priority) continue; // not always in order here
       for (let rule = subtable.first; rule !== null; rule = rule.listNext) {
         if (rule.priority === priority && !rule.pending && agree(rule, subtable, flow, mask)) return true;
       }
@@ -88,7 +88,10 @@ export class Classifier {
     return false;
   }
 
-  /** Adds a rule of this match (`flow` zero outside `mask`); one of the same match and priority may be there, if removed. */
+  /**
+   * Adds a rule of this match (`flow` zero outside `mask`); one of the same match and priority may be there, if removed.
+   * `publish` must follow before the next lookup or dump, here as after `remove`.
+   */
   insert(rule: Rule, flow: Flow, mask: Flow): void {
     const hash = hashMask(mask.words);
     let subtable = this.findSubtable(mask, hash);
@@ -113,11 +116,10 @@ export class Classifier {
       this.changePriority(subtable, rule.priority);
     }
     this.ruleCount++;
-    this.publish();
   }
 
-  /** Takes a rule out; `publish` must follow before the next lookup or dump. */
-  removeDeferred(rule: Rule): void {
+  /** Takes a rule out. */
+  remove(rule: Rule): void {
     const subtable = rule.subtable!;
     const flow = subtable.unpack(rule, $flow);
     if (subtable.remove(rule)) this.removeFromTries(subtable, flow);

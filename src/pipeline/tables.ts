@@ -56,6 +56,8 @@ export class Tables {
   /** Goes up with every change. */
   version = 0;
   private readonly classifiers: (Classifier | null)[] = new Array(TABLE_COUNT + 1).fill(null);
+  /** Those whose subtables may be out of order. */
+  private readonly changed = new Set<Classifier>();
   private readonly expiry = new ExpiryQueue();
   private readonly checkActions: (mod: FlowMod) => void;
   private readonly modifyAsOpenFlow10: boolean;
@@ -74,7 +76,11 @@ export class Tables {
     return classifier === null ? null : classifier.lookup(flow, wc);
   }
 
-  /** Applies flow-mods in order, all or none. Throws FlowModError. */
+  /**
+   * Applies flow-mods in order, all or none, as a bundle does. Throws FlowModError. Call it once for each flow-mod to do as
+   * `ovs-ofctl add-flows` does without --bundle: rules and refusals are the same but for check_overlap, which does not see
+   * its own bundle, and the order of subtables of equal priority.
+   */
   apply(mods: readonly FlowMod[], nowMs: number): void {
     const changes: Change[] = [];
     try {
@@ -84,10 +90,13 @@ export class Tables {
         this.start(mod, change, nowMs);
       }
     } catch (error) {
-      for (let i = changes.length - 1; i >= 0; i--) this.revert(changes[i]!);
+      this.publish();
+      this.revert(changes);
+      this.publish();
       if (!(error instanceof MegaflowError)) throw error;
       throw new FlowModError(error.message, changes.length - 1);
     }
+    this.publish();
     let changed = false;
     for (const change of changes) {
       changed ||= change.added.length > 0 || change.deleted.length > 0;
@@ -181,6 +190,7 @@ export class Tables {
     const rule = new Rule(initOf(mod, tableId), clausesOf(mod.actions), nowMs);
     if (old !== null) old.removed = true;
     classifier.insert(rule, flow, mask);
+    this.changed.add(classifier);
     change.added.push(rule);
     change.replaced.push(old);
   }
@@ -205,7 +215,9 @@ export class Tables {
     const rule = new Rule(init, clausesOf(mod.actions), nowMs);
     rule.createdMs = old.createdMs;
     old.removed = true;
-    this.classifiers[old.tableId]!.insert(rule, flow, mask);
+    const classifier = this.classifiers[old.tableId]!;
+    classifier.insert(rule, flow, mask);
+    this.changed.add(classifier);
     change.added.push(rule);
     change.replaced.push(old);
   }
@@ -257,23 +269,35 @@ export class Tables {
     this.discard(deleted);
   }
 
-  /** Takes rules out of the classifiers; each table's subtables come into order once. */
+  /** Takes rules out of the classifiers, then brings the subtables into order. */
   private discard(rules: readonly (Rule | null)[]): void {
-    const touched = new Set<Classifier>();
     for (const rule of rules) {
       if (rule === null) continue;
       const classifier = this.classifiers[rule.tableId]!;
-      classifier.removeDeferred(rule);
-      touched.add(classifier);
+      classifier.remove(rule);
+      this.changed.add(classifier);
     }
-    for (const classifier of touched) classifier.publish();
+    this.publish();
   }
 
-  private revert(change: Change): void {
-    this.discard(change.added);
-    for (const rule of change.added) rule.removed = true;
-    for (const rule of change.replaced) if (rule !== null) rule.removed = false;
-    for (const rule of change.deleted) rule.removed = false;
+  private publish(): void {
+    for (const classifier of this.changed) classifier.publish();
+    this.changed.clear();
+  }
+
+  /** Takes started changes back, last first. */
+  private revert(changes: readonly Change[]): void {
+    for (let i = changes.length - 1; i >= 0; i--) {
+      const { added, replaced, deleted } = changes[i]!;
+      for (const rule of added) {
+        rule.removed = true;
+        const classifier = this.classifiers[rule.tableId]!;
+        classifier.remove(rule);
+        this.changed.add(classifier);
+      }
+      for (const rule of replaced) if (rule !== null) rule.removed = false;
+      for (const rule of deleted) rule.removed = false;
+    }
   }
 }
 
