@@ -44,10 +44,3 @@ export function bigintBytes(value: bigint, length: number): Uint8Array {
   }
   return out;
 }
-
-/** `0x` and the digits without leading zeros, as OVS prints a subfield's value. */
-export function hexBytes(value: Uint8Array): string {
-  let text = "";
-  for (const b of value) text += b.toString(16).padStart(2, "0");
-  return `0x${text.replace(/^0+(?=.)/, "")}`;
-}

@@ -37,7 +37,6 @@ import {
   ETH_IP,
   ETH_IPV6,
   ETH_MPLS,
-  ETH_RARP,
   isIpType,
   isMplsType,
   PROTO_ICMP,
@@ -56,6 +55,7 @@ const ARP: Fields = [O_NW_SRC, 4, O_NW_DST, 4, O_NW_PROTO, 1, O_ARP_SHA, 6, O_AR
 const ND: Fields = [O_ND_TARGET, 16, O_ARP_SHA, 6, O_ARP_THA, 6];
 const ND_EXT: Fields = [O_IGMP_GROUP, 4, O_TCP_FLAGS, 2];
 const PORTS: Fields = [O_TP_SRC, 2, O_TP_DST, 2];
+const NO_FIELDS: Fields = [];
 const PRIORITY: Fields = [O_SKB_PRIORITY, 4];
 const MARK: Fields = [O_PKT_MARK, 4];
 
@@ -69,24 +69,8 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAct
   const toPlain = isMplsType(base.get16(O_DL_TYPE)) && !isMplsType(flow.get16(O_DL_TYPE));
   if (toPlain) commitMpls(flow, base, out);
 
+  slow = commitNetwork(flow, base, wc, out) || slow;
   const proto = flow.get8(O_NW_PROTO);
-  switch (base.get16(O_DL_TYPE)) {
-    case ETH_IP:
-      commitSet("ipv4", IPV4, flow, base, wc, out, true);
-      break;
-    case ETH_IPV6:
-      commitSet("ipv6", IPV6, flow, base, wc, out, true);
-      if (base.get8(O_NW_PROTO) === PROTO_ICMPV6) {
-        slow = commitSet("nd_ext", ND_EXT, flow, base, wc, out, true) || slow;
-        slow = commitSet("nd", ND, flow, base, wc, out, true) || slow;
-      }
-      break;
-    case ETH_ARP:
-    case ETH_RARP:
-      slow = commitSet("arp", ARP, flow, base, wc, out, true) || slow;
-      break;
-    default:
-  }
   if (isIpType(base.get16(O_DL_TYPE))) {
     if (proto === PROTO_TCP) commitSet("tcp", PORTS, flow, base, wc, out, true);
     else if (proto === PROTO_UDP) commitSet("udp", PORTS, flow, base, wc, out, true);
@@ -105,6 +89,42 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAct
   return slow;
 }
 
+/**
+ * IP, ARP and ND headers. As in OVS, an IP frame of protocol 0 and an ARP frame of opcode 0 keep the header as it came;
+ * since that makes the protocol matter, it is un-wildcarded (OVS 3.1 forgets to in places).
+ */
+function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): boolean {
+  const type = base.get16(O_DL_TYPE);
+  const fields = type === ETH_IP ? IPV4 : type === ETH_IPV6 ? IPV6 : type === ETH_ARP ? ARP : NO_FIELDS;
+  const changed = anyDiffers(fields, flow, base);
+  if (changed) wc.set8(O_NW_PROTO, 0xff);
+  if (flow.get8(O_NW_PROTO) === 0) return false;
+  if (changed) {
+    commitSet(
+      type === ETH_IP ? "ipv4" : type === ETH_IPV6 ? "ipv6" : "arp",
+      fields,
+      flow,
+      base,
+      wc,
+      out,
+      true,
+    );
+  }
+  let slow = changed && type === ETH_ARP;
+  if (type === ETH_IPV6 && base.get8(O_NW_PROTO) === PROTO_ICMPV6) {
+    slow = commitSet("nd_ext", ND_EXT, flow, base, wc, out, true) || slow;
+    slow = commitSet("nd", ND, flow, base, wc, out, true) || slow;
+  }
+  return slow;
+}
+
+function anyDiffers(fields: Fields, flow: Flow, base: Flow): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (differs(flow.bytes, base.bytes, fields[i]!, fields[i + 1]!)) return true;
+  }
+  return false;
+}
+
 function differs(a: Uint8Array, b: Uint8Array, offset: number, length: number): boolean {
   for (let i = offset; i < offset + length; i++) if (a[i] !== b[i]) return true;
   return false;
@@ -120,12 +140,7 @@ function commitSet(
   out: DatapathAction[],
   masked: boolean,
 ): boolean {
-  let changed = false;
-  for (let i = 0; i < fields.length && !changed; i += 2) {
-    changed = differs(flow.bytes, base.bytes, fields[i]!, fields[i + 1]!);
-  }
-  if (!changed) return false;
-
+  if (!anyDiffers(fields, flow, base)) return false;
   const mask = new Uint8Array(KEY_SIZE);
   for (let i = 0; i < fields.length; i += 2) {
     const offset = fields[i]!;

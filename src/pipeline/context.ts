@@ -14,6 +14,7 @@ import {
 } from "../flow/layout.ts";
 import type { FlowMod, NatSpec } from "./action.ts";
 import { OFPP_UNSET } from "./action.ts";
+import type { Spelling } from "./action-text.ts";
 import { commitActions } from "./commit.ts";
 import type { Step } from "./compile.ts";
 import type { GroupTable } from "./group.ts";
@@ -94,6 +95,8 @@ export class Context {
   /** Where to report; null when nobody traces. */
   trace: TraceNode[] | null = null;
   pending: PendingRecirc[] | null = null;
+  /** How a trace spells actions. */
+  spelling: Spelling = "given";
 
   tableId = 0;
   rule: Rule | null = null;

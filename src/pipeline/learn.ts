@@ -29,7 +29,7 @@ export function translateLearn(ctx: Context, step: Step): void {
     return;
   }
   const mod = learnedFlow(action, flow);
-  if (ctx.trace !== null) ctx.report("detail", describe(mod));
+  if (ctx.trace !== null) ctx.report("detail", describe(mod, ctx));
   const { host } = ctx;
   let success = true;
   if (ctx.sideEffects) {
@@ -57,7 +57,7 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
     });
   }
   for (const spec of action.specs) {
-    const value = valueOf(spec, flow);
+    const value = specValue(spec, flow);
     if (spec.kind === "match") {
       writeSubfield(match.flow, spec.dst!, value);
       maskSubfield(match.mask, spec.dst!);
@@ -96,7 +96,7 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
   };
 }
 
-function valueOf(spec: LearnSpec, flow: Flow): bigint {
+function specValue(spec: LearnSpec, flow: Flow): bigint {
   if (!(spec.src instanceof Uint8Array)) return readSubfield(flow, spec.src);
   let value = 0n;
   for (const b of spec.src) value = (value << 8n) | BigInt(b);
@@ -119,12 +119,12 @@ function setField(dst: Subfield, value: bigint): Action {
 }
 
 /** As a trace tells it. */
-function describe(mod: FlowMod): string {
+function describe(mod: FlowMod, ctx: Context): string {
   let text = `table=${mod.tableId} ${formatMatch(mod.match)}`.trimEnd();
   text += ` priority=${mod.priority}`;
   if (mod.newCookie !== null && mod.newCookie !== 0n) text += ` cookie=0x${mod.newCookie.toString(16)}`;
   if (mod.idleTimeout !== 0) text += ` idle=${mod.idleTimeout}`;
   if (mod.hardTimeout !== 0) text += ` hard=${mod.hardTimeout}`;
   if (mod.sendFlowRem) text += " send_flow_rem";
-  return `${text} actions=${formatActions(mod.actions, "given")}`;
+  return `${text} actions=${formatActions(mod.actions, ctx.spelling)}`;
 }

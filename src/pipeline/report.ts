@@ -11,6 +11,8 @@ export function reportSubfield(ctx: Context, sf: Subfield): void {
   const whole = sf.ofs === 0 && sf.bits >= sf.field.bits;
   const text = whole
     ? formatFieldValue(sf.field, bigintBytes(value, sf.field.valueSize))
-    : `0x${value.toString(16)}`;
+    : value === 0n
+      ? "0"
+      : `0x${value.toString(16)}`;
   ctx.report("detail", `${formatSubfield(sf)} is now ${text}`);
 }

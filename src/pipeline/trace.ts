@@ -19,6 +19,7 @@ import {
 } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match.ts";
 import { type NatSpec, OFPP_UNSET } from "./action.ts";
+import type { Spelling } from "./action-text.ts";
 import { type Context, FAILURES, type PendingRecirc, X_OK } from "./context.ts";
 import { formatNodes, type TraceNode } from "./trace-node.ts";
 import { translate } from "./translate.ts";
@@ -30,6 +31,8 @@ export interface TraceRequest {
   readonly nowMs: number;
   /** ct_state bits after each ct action in turn; when they run out, trk|new. */
   readonly ctNext: readonly number[];
+  /** How actions are spelled: as given (OVS with OpenFlow 1.3 flows), or as OVS does after OpenFlow 1.5. */
+  readonly spelling?: Spelling;
 }
 
 const RECIRCULATIONS_MAX = 4096;
@@ -61,6 +64,7 @@ function traceOne(ctx: Context, given: Flow, request: TraceRequest, pending: Pen
   const nodes: TraceNode[] = [];
   ctx.reset(given, request.nowMs, nodes);
   ctx.pending = pending;
+  ctx.spelling = request.spelling ?? "given";
   ctx.frame = request.frame;
   ctx.wireLen = request.frame?.length ?? 0;
   ctx.sideEffects = request.frame !== null;

@@ -71,7 +71,10 @@ export function translate(ctx: Context): void {
   const recircId = flow.get32(O_RECIRC_ID);
   if (recircId !== 0) {
     const resumed = resume(ctx, recircId);
-    if (resumed === null) return fail(ctx);
+    if (resumed === null) {
+      fail(ctx);
+      return;
+    }
     steps = resumed;
   }
   if (steps.length === 0) {
@@ -92,7 +95,10 @@ export function translate(ctx: Context): void {
     ctx.error = X_CONGESTION;
   } else if (port === null || !port.noReceive) {
     translateSteps(ctx, steps, true, false);
-    if (ctx.error !== X_OK) return fail(ctx);
+    if (ctx.error !== X_OK) {
+      fail(ctx);
+      return;
+    }
     if (!ctx.freezing) translateActionSet(ctx);
     if (ctx.freezing) finishFreezing(ctx);
   }
@@ -119,12 +125,12 @@ function resume(ctx: Context, recircId: number): readonly S.Step[] | null {
   if (ctx.trace !== null) ctx.trace = addNode(ctx.trace, "thaw", "thaw");
   thaw(ctx, state);
   if (state.actionSet.length > 0) {
-    if (ctx.trace !== null) ctx.report("thaw", `Restoring action set: ${formatSteps(state.actionSet)}`);
+    if (ctx.trace !== null) ctx.report("thaw", `Restoring action set: ${formatSteps(ctx, state.actionSet)}`);
     ctx.flow.set32(O_ACTSET_OUTPUT, OFPP_UNSET);
     writeActions(ctx, state.actionSet);
   }
   if (state.steps.length > 0 && ctx.trace !== null) {
-    ctx.report("thaw", `Restoring actions: ${formatSteps(state.steps)}`);
+    ctx.report("thaw", `Restoring actions: ${formatSteps(ctx, state.steps)}`);
   }
   ctx.trace = oldTrace;
   return state.steps;
@@ -247,14 +253,14 @@ function traceRule(ctx: Context, tableId: number, rule: Rule | null) {
   return addNode(ctx.trace!, "table", text);
 }
 
-function formatSteps(steps: readonly S.Step[]): string {
+function formatSteps(ctx: Context, steps: readonly S.Step[]): string {
   return steps
     .map((s) =>
       s.code === S.S_UNROLL
         ? `unroll_xlate(table=${s.arg}, cookie=${s.cookie})`
         : s.code === S.S_NAT
           ? rare.formatNat(s.action)
-          : formatActions([s.action], "given"),
+          : formatActions([s.action], ctx.spelling),
     )
     .join(",");
 }
@@ -275,7 +281,7 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
       if (ctx.freezing) freezeSteps(ctx, steps, i);
       return;
     }
-    if (ctx.trace !== null) ctx.report("action", formatSteps([step]));
+    if (ctx.trace !== null) ctx.report("action", formatSteps(ctx, [step]));
     const isLast = last && i === count - 1 && ctx.actionSet.length === 0;
 
     switch (step.code) {
@@ -503,7 +509,7 @@ function reportActionSet(ctx: Context, verb: string): void {
   const list = orderActionSet(ctx.actionSet);
   ctx.report(
     "detail",
-    list.length === 0 ? `action set ${verb} empty` : `action set ${verb}: ${formatSteps(list)}`,
+    list.length === 0 ? `action set ${verb} empty` : `action set ${verb}: ${formatSteps(ctx, list)}`,
   );
 }
 

@@ -1,0 +1,259 @@
+// Random input for the trace comparison: flows for the Antrea pipelines, and small pipelines with flows for them.
+
+/** A number from 0 to below - 1. */
+export type Random = (below: number) => number;
+
+export function random(seed: number): Random {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let x = Math.imul(state ^ (state >>> 15), state | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) % below;
+  };
+}
+
+function pick<T>(rnd: Random, list: readonly T[]): T {
+  return list[rnd(list.length)]!;
+}
+
+const CT_STATES = ["trk,new", "trk,est", "trk,est,rpl", "trk,inv", "trk,new,rel", "trk,rel,est"];
+
+function ctNext(rnd: Random): string[] {
+  const words: string[] = [];
+  for (let n = rnd(3); n > 0; n--) words.push("--ct-next", pick(rnd, CT_STATES));
+  return words;
+}
+
+const ANTREA_MACS = ["01:01", "01:02", "01:03", "01:04", "01:05", "02:01"].map((m) => `0e:5a:10:60:${m}`);
+const ANTREA_ADDRESSES = [
+  "100.96.1.1",
+  "100.96.1.2",
+  "100.96.1.3",
+  "100.96.1.4",
+  "100.96.1.5",
+  "100.96.2.5",
+  "100.96.2.3",
+  "100.96.3.5",
+  "100.96.0.7",
+  "100.70.238.176",
+  "100.64.0.1",
+  "8.8.8.8",
+];
+
+/** Words for ofproto/trace: something that may pass through an Antrea node. */
+export function antreaFlow(rnd: Random, ports: readonly number[] = [1, 2, 3, 4, 5, 6]): string[] {
+  const port = pick(rnd, ports);
+  const pod = rnd(3) > 0 && port >= 3 && port <= 6;
+  const src = pod ? ANTREA_MACS[port - 2]! : pick(rnd, ANTREA_MACS);
+  const parts = [`in_port=${port}`];
+  if (port === 1 && rnd(2) === 0) {
+    parts.push("tun_id=0", "tun_src=192.168.100.12", "tun_dst=192.168.100.11");
+  }
+  if (rnd(8) === 0) {
+    const sender = pick(rnd, ANTREA_ADDRESSES);
+    parts.push(
+      "arp",
+      `dl_src=${src}`,
+      "dl_dst=ff:ff:ff:ff:ff:ff",
+      `arp_op=${1 + rnd(2)}`,
+      `arp_spa=${sender}`,
+    );
+    parts.push(`arp_tpa=100.96.${rnd(4)}.1`, `arp_sha=${src}`);
+    return [parts.join(",")];
+  }
+  const proto = pick(rnd, ["tcp", "tcp", "udp", "icmp", "sctp"]);
+  const nwSrc = pod ? `100.96.1.${port - 1}` : pick(rnd, ANTREA_ADDRESSES);
+  parts.push(proto, `dl_src=${src}`, `dl_dst=${pick(rnd, [...ANTREA_MACS, "aa:bb:cc:dd:ee:ff"])}`);
+  parts.push(
+    `nw_src=${nwSrc}`,
+    `nw_dst=${pick(rnd, ANTREA_ADDRESSES)}`,
+    `nw_ttl=${pick(rnd, [64, 64, 63, 1, 2])}`,
+  );
+  if (proto === "icmp") parts.push("icmp_type=8");
+  else parts.push(`${proto}_src=${40000 + rnd(100)}`, `${proto}_dst=${pick(rnd, [80, 443, 53, 9153])}`);
+  return [parts.join(","), ...ctNext(rnd)];
+}
+
+// --- small random pipelines ----------------------------------------------------------------------------------------
+
+interface Kind {
+  readonly word: string;
+  readonly transport: boolean;
+  readonly v6: boolean;
+  readonly arp: boolean;
+}
+
+const KINDS: readonly Kind[] = [
+  { word: "", transport: false, v6: false, arp: false },
+  { word: "ip", transport: false, v6: false, arp: false },
+  { word: "tcp", transport: true, v6: false, arp: false },
+  { word: "udp", transport: true, v6: false, arp: false },
+  { word: "icmp", transport: false, v6: false, arp: false },
+  { word: "ipv6", transport: false, v6: true, arp: false },
+  { word: "tcp6", transport: true, v6: true, arp: false },
+  { word: "icmp6", transport: false, v6: true, arp: false },
+  { word: "arp", transport: false, v6: false, arp: true },
+];
+
+const mac = (rnd: Random): string => `00:00:00:00:00:0${1 + rnd(4)}`;
+const ip = (rnd: Random): string => `10.0.${rnd(2)}.${1 + rnd(3)}`;
+const ip6 = (rnd: Random): string => `fd00::${1 + rnd(3)}`;
+const isIp = (kind: Kind): boolean => kind.word !== "" && !kind.arp;
+
+/** A flow file of up to four tables. */
+export function makePipeline(rnd: Random): string {
+  const lines: string[] = [];
+  let priority = 1;
+  for (let table = 0; table < 4; table++) {
+    for (let n = 2 + rnd(5); n > 0; n--) {
+      const kind = pick(rnd, KINDS);
+      const cookie = rnd(2) === 0 ? "" : `cookie=0x${(rnd(0xffff) + 1).toString(16)},`;
+      const match = makeMatch(rnd, kind);
+      const actions = makeActions(rnd, kind, table);
+      lines.push(`${cookie}table=${table},priority=${priority++}${match} actions=${actions}`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function makeMatch(rnd: Random, kind: Kind): string {
+  const parts: string[] = kind.word === "" ? [] : [kind.word];
+  const maybe = (text: () => string): void => {
+    if (rnd(4) === 0) parts.push(text());
+  };
+  maybe(() => `in_port=${1 + rnd(5)}`);
+  maybe(() => `dl_dst=${mac(rnd)}`);
+  maybe(() => pick(rnd, ["dl_dst=01:00:00:00:00:00/01:00:00:00:00:00", `dl_src=${mac(rnd)}`]));
+  maybe(() => pick(rnd, ["vlan_tci=0/0x1000", "dl_vlan=5", "vlan_tci=0x1000/0x1000"]));
+  maybe(() => `reg${rnd(3)}=${rnd(3)}`);
+  maybe(() => `metadata=${rnd(2)}/1`);
+  if (isIp(kind) && !kind.v6) {
+    maybe(() => `nw_src=${pick(rnd, [ip(rnd), "10.0.0.0/24", "10.0.1.0/24"])}`);
+    maybe(() => `nw_dst=${pick(rnd, [ip(rnd), "10.0.0.0/16"])}`);
+  }
+  if (kind.v6) maybe(() => `ipv6_dst=${pick(rnd, [ip6(rnd), "fd00::/64"])}`);
+  if (isIp(kind)) {
+    maybe(() => pick(rnd, ["ct_state=+trk", "ct_state=-trk", "ct_state=+new+trk", "ct_mark=1"]));
+    maybe(() => pick(rnd, ["nw_tos=32", "nw_ttl=64", "ip_frag=no", "nw_ecn=1"]));
+  }
+  if (kind.transport) maybe(() => `tp_dst=${pick(rnd, ["80", "0x50/0xfff0", "443"])}`);
+  if (kind.arp) maybe(() => pick(rnd, ["arp_op=1", `arp_tpa=${ip(rnd)}`]));
+  return parts.map((p) => `,${p}`).join("");
+}
+
+/** A list of actions that goes with the match's kind. */
+function makeActions(rnd: Random, kind: Kind, table: number): string {
+  const list: string[] = [];
+  for (let n = rnd(5); n > 0; n--) list.push(makeAction(rnd, kind, table, 0));
+  if (table < 3 && rnd(2) === 0) {
+    if (rnd(3) === 0)
+      list.push(
+        `write_actions(${pick(rnd, ["output:2", "set_field:1->reg0,output:3", "dec_ttl,output:1"].slice(0, isIp(kind) ? 3 : 2))})`,
+      );
+    if (rnd(3) === 0) list.push(`write_metadata:${pick(rnd, ["0x1", "0x3/0x3"])}`);
+    list.push(`goto_table:${table + 1}`);
+  } else {
+    list.push(
+      pick(rnd, [
+        `output:${1 + rnd(6)}`,
+        "IN_PORT",
+        "NORMAL",
+        "FLOOD",
+        "LOCAL",
+        "output:NXM_NX_REG0[0..15]",
+        "CONTROLLER:128",
+      ]),
+    );
+  }
+  return list.join(",");
+}
+
+function makeAction(rnd: Random, kind: Kind, table: number, depth: number): string {
+  const choices: (() => string)[] = [
+    () => `output:${1 + rnd(5)}`,
+    () => `load:${rnd(5)}->NXM_NX_REG${rnd(3)}[]`,
+    () => `load:${rnd(16)}->NXM_NX_REG${rnd(3)}[4..7]`,
+    () => `set_field:0x${rnd(256).toString(16)}/0xff->reg${rnd(3)}`,
+    () => `set_field:${mac(rnd)}->eth_src`,
+    () => `set_field:${mac(rnd)}->eth_dst`,
+    () => `set_field:${mac(rnd)}/00:00:00:00:00:0f->eth_dst`,
+    () => "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+    () => "move:NXM_NX_REG0[0..15]->NXM_NX_REG1[16..31]",
+    () => "move:NXM_OF_IN_PORT[]->NXM_NX_REG1[0..15]",
+    () => "push:NXM_NX_REG0[]",
+    () => "pop:NXM_NX_REG2[]",
+    () => `resubmit(,${Math.min(3, table + rnd(3))})`,
+    () => `resubmit(${1 + rnd(5)},${Math.min(3, table + 1)})`,
+    () => "push_vlan:0x8100",
+    () => "strip_vlan",
+    () => `set_field:0x${rnd(4)}->pkt_mark`,
+    () => `set_field:${ip(rnd)}->tun_dst`,
+    () => `set_field:${rnd(9)}->tun_id`,
+    () => "note:01.02",
+    () => "controller(max_len=64,id=3)",
+  ];
+  if (rnd(6) === 0) choices.push(() => "exit");
+  if (isIp(kind)) {
+    choices.push(
+      () => "dec_ttl",
+      () => "set_field:1->nw_ecn",
+      () => "set_field:9->nw_ttl",
+      () => `ct(commit,zone=${rnd(3)},exec(load:0x${1 + rnd(3)}->NXM_NX_CT_MARK[]))`,
+      () => `ct(table=${Math.min(3, table + 1)},zone=${1 + rnd(2)})`,
+      () => `ct(commit,table=${Math.min(3, table + 1)},zone=NXM_NX_REG0[0..15])`,
+      () =>
+        "ct(commit,zone=4,exec(set_field:0x5/0xf->ct_label,move:NXM_NX_REG0[0..3]->NXM_NX_CT_MARK[0..3]))",
+      () => "ct_clear",
+    );
+  }
+  if (isIp(kind) && !kind.v6) {
+    choices.push(
+      () => `set_field:${ip(rnd)}->ip_src`,
+      () => `set_field:${ip(rnd)}/0.0.0.255->ip_dst`,
+      () => `ct(commit,table=${Math.min(3, table + 1)},nat(src=${ip(rnd)}))`,
+    );
+  }
+  if (kind.v6) choices.push(() => `set_field:${ip6(rnd)}->ipv6_src`);
+  if (kind.word === "tcp" || kind.word === "tcp6") choices.push(() => `set_field:${rnd(99)}->tcp_dst`);
+  if (kind.word === "udp") choices.push(() => `set_field:${rnd(99)}->udp_src`);
+  if (kind.word === "icmp") choices.push(() => `set_field:${rnd(9)}->icmp_type`);
+  if (kind.arp) {
+    choices.push(
+      () => "set_field:2->arp_op",
+      () => `set_field:${ip(rnd)}->arp_spa`,
+      () => "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
+    );
+  }
+  if (depth < 2) {
+    choices.push(() => {
+      const inner = [makeAction(rnd, kind, table, depth + 1), makeAction(rnd, kind, table, depth + 1)];
+      return `clone(${inner.join(",")})`;
+    });
+  }
+  return pick(rnd, choices)();
+}
+
+/** Words for ofproto/trace: a flow that fits the small pipelines. */
+export function makeTraceFlow(rnd: Random): string[] {
+  const kind = pick(rnd, [...KINDS.slice(1), KINDS[2]!, KINDS[2]!]);
+  const parts = [`in_port=${1 + rnd(5)}`];
+  if (rnd(4) === 0) parts.push("dl_vlan=5", `dl_vlan_pcp=${rnd(8)}`);
+  parts.push(
+    kind.word,
+    `dl_src=${mac(rnd)}`,
+    `dl_dst=${pick(rnd, [mac(rnd), "ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:00"])}`,
+  );
+  if (kind.arp) {
+    parts.push(`arp_op=${1 + rnd(2)}`, `arp_spa=${ip(rnd)}`, `arp_tpa=${ip(rnd)}`, `arp_sha=${mac(rnd)}`);
+    return [parts.join(",")];
+  }
+  if (kind.v6) parts.push(`ipv6_src=${ip6(rnd)}`, `ipv6_dst=${ip6(rnd)}`);
+  else parts.push(`nw_src=${ip(rnd)}`, `nw_dst=${ip(rnd)}`);
+  parts.push(`nw_ttl=${pick(rnd, [64, 2, 1])}`, `nw_tos=${pick(rnd, [0, 32])}`);
+  if (kind.transport) {
+    const name = kind.word.replace("6", "");
+    parts.push(`${name}_src=${1000 + rnd(9)}`, `${name}_dst=${pick(rnd, [80, 81, 443])}`);
+  }
+  return [parts.filter((p) => p !== "").join(","), ...ctNext(rnd)];
+}

@@ -1,0 +1,141 @@
+// Translation against real OVS: the same flows in both, and for random flows the whole text of `ofproto/trace` must be the
+// same: tables visited, notes, final flow, megaflow, datapath actions, recirculations. Recirculation ids are numbered by
+// appearance first (real OVS counts them per process).
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parseTraceArguments } from "../../src/cli/trace-arguments.ts";
+import { parseFlowFile } from "../../src/control/openflow/flow-file.ts";
+import { OFPP_LOCAL } from "../../src/pipeline/action.ts";
+import type { Spelling } from "../../src/pipeline/action-text.ts";
+import { Pipeline } from "../../src/pipeline/pipeline.ts";
+import { PortTable } from "../../src/pipeline/port-table.ts";
+import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { antreaFlow, makePipeline, makeTraceFlow, type Random, random } from "./trace-cases.ts";
+
+const SEED = Number(process.env.SEED ?? 5);
+const TRACES = Number(process.env.TRACES ?? 150);
+const PIPELINES = Number(process.env.PIPELINES ?? 12);
+
+/** OVS's dummy datapath gives the bridge's own port this number. */
+const LOCAL_DATAPATH_PORT = "100";
+
+/**
+ * Recirculation ids by order of appearance; the bridge's own port by its OpenFlow number; runs of outputs in order, as
+ * OVS floods in the order of a hash table.
+ */
+function normalize(text: string): string {
+  const seen = new Map<string, string>();
+  return text
+    .replace(/\b(recirc_id=|recirc\()(0x[0-9a-f]+|[1-9][0-9]*)\b/g, (_, head: string, id: string) => {
+      const key = Number(id).toString();
+      if (!seen.has(key)) seen.set(key, `#${seen.size + 1}`);
+      return head + seen.get(key)!;
+    })
+    .replace(/^Datapath actions: .*$/gm, (line) =>
+      line
+        .replace(/(?<=[ ,(])\d+(?=$|[,)])/g, (port) =>
+          port === LOCAL_DATAPATH_PORT ? `${OFPP_LOCAL}` : port,
+        )
+        .replace(/(?<=[ ,(])\d+(,\d+)+(?=$|[,)])/g, (run) =>
+          run
+            .split(",")
+            .map(Number)
+            .sort((a, b) => a - b)
+            .join(","),
+        ),
+    )
+    .trimEnd();
+}
+
+function ourPorts(numbers: readonly number[]): PortTable {
+  const ports = new PortTable(numbers.map((no) => ({ no, name: `p${no}` })));
+  ports.add({ no: OFPP_LOCAL, name: "br0" });
+  return ports;
+}
+
+async function compare(
+  ovs: Ovs,
+  pipeline: Pipeline,
+  words: readonly string[],
+  flows: string,
+  spelling: Spelling,
+): Promise<void> {
+  const real = normalize(await ovs.trace("br0", ...words));
+  const ours = normalize(
+    pipeline.trace({ ...parseTraceArguments(words, pipeline.ports), nowMs: 0, spelling }),
+  );
+  if (real === ours) return;
+  console.log(`# seed ${SEED}; ofproto/trace br0 ${words.join(" ")}\n${flows}`);
+  assert.equal(ours, real);
+}
+
+const fixture = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+
+test("Antrea v0.6 translates as in OVS", { skip: ovsSkip }, async () => {
+  const ovs = await requireOvs();
+  try {
+    const numbers = [1, 2, 3, 4, 5, 6];
+    await ovs.addBridge("br0", { ports: numbers.map((no) => ({ no })) });
+    const file = fixture("pcap-fixtures/antrea/antrea-v0.6-node1.flows");
+    await ovs.ofctl(["-O", "OpenFlow13", "add-flows", "br0", file]);
+    const pipeline = new Pipeline({
+      ports: ourPorts(numbers),
+      failMode: "secure",
+      seed: 0,
+      bridgeName: "br0",
+    });
+    pipeline.applyFlows(parseFlowFile(readFileSync(file, "utf8")), 0);
+    const rnd = random(SEED);
+    for (let i = 0; i < TRACES; i++) await compare(ovs, pipeline, antreaFlow(rnd), "", "given");
+  } finally {
+    await ovs.stop();
+  }
+});
+
+test("random pipelines translate as in OVS", { skip: ovsSkip }, async () => {
+  const ovs = await requireOvs();
+  let refused = 0;
+  try {
+    const numbers = [1, 2, 3, 4, 5];
+    await ovs.addBridge("br0", { ports: numbers.map((no) => ({ no })) });
+    for (let i = 0; i < PIPELINES; i++) {
+      const rnd = random(SEED * 1000 + i);
+      const flows = makePipeline(rnd);
+      if (!(await load(ovs, flows))) {
+        refused++;
+        continue;
+      }
+      const pipeline = new Pipeline({
+        ports: ourPorts(numbers),
+        failMode: "secure",
+        seed: 0,
+        bridgeName: "br0",
+      });
+      pipeline.applyFlows(parseFlowFile(flows), 0);
+      await traces(ovs, pipeline, rnd, flows);
+    }
+  } finally {
+    await ovs.stop();
+  }
+  assert.ok(refused < PIPELINES / 2, `OVS refused ${refused} of ${PIPELINES} generated pipelines`);
+});
+
+async function load(ovs: Ovs, flows: string): Promise<boolean> {
+  const file = join(ovs.dir, "random.flows");
+  writeFileSync(file, flows);
+  await ovs.ofctl(["del-flows", "br0"]);
+  try {
+    await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", "br0", file]);
+    return true;
+  } catch (error) {
+    if (process.env.VERBOSE) console.log(String(error), flows);
+    return false;
+  }
+}
+
+async function traces(ovs: Ovs, pipeline: Pipeline, rnd: Random, flows: string): Promise<void> {
+  for (let k = 0; k < 12; k++) await compare(ovs, pipeline, makeTraceFlow(rnd), flows, "OpenFlow15");
+}
