@@ -113,3 +113,12 @@ export const recordedConnections = (part: StoryPart): string[] =>
     .trimEnd()
     .split("\n")
     .sort();
+
+/** The arguments of `megaflow replay` for a part of the story, the policy at its time; add --out-dir and the like. */
+export function replayArguments(part: StoryPart): string[] {
+  const args = ["replay", "--flows", ANTREA_BEFORE_POLICY_FLOWS];
+  for (const { no, name } of ANTREA_PORTS) args.push("--port", `${no}=${name}`);
+  for (const no of ANTREA_RECORDED) args.push("--in", `${no}=${sentCapture(part, no)}`);
+  if (part === "policy") args.push("--at", `+${policyAt()}=${ANTREA_POLICY_FLOWS}`);
+  return args;
+}
