@@ -317,7 +317,7 @@ export class Classifier {
       const plen = subtable.triePlen[i]!;
       if (plen > 0) this.tries[i]!.insert(flow.get32(TRIE_OFFSETS[i]!), plen);
     }
-    subtable.portsTrie?.insert(flow.get32(PORTS_WORD * 4), subtable.portsLength);
+    subtable.portsTrie?.insert(flow.get32(PORTS_WORD * 4) & subtable.portsMask, subtable.portsLength);
   }
 
   private removeFromTries(subtable: Subtable, flow: Flow): void {
@@ -325,7 +325,7 @@ export class Classifier {
       const plen = subtable.triePlen[i]!;
       if (plen > 0) this.tries[i]!.remove(flow.get32(TRIE_OFFSETS[i]!), plen);
     }
-    subtable.portsTrie?.remove(flow.get32(PORTS_WORD * 4), subtable.portsLength);
+    subtable.portsTrie?.remove(flow.get32(PORTS_WORD * 4) & subtable.portsMask, subtable.portsLength);
   }
 }
 

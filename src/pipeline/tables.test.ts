@@ -210,14 +210,3 @@ test("table 254 is not for users, 255 means 0 in an add, and actions are checked
   tables.apply([flowMod({ tableId: 255 })], 0);
   assert.equal(tables.ruleCount(0), 1);
 });
-
-test("a match loses fields whose prerequisites it does not hold", () => {
-  const tables = new Tables();
-  const match = register(0, 1);
-  match.flow.set32(L.O_NW_SRC, 0x0a000001);
-  match.mask.setExact(L.O_NW_SRC, 4);
-  match.flow.set8(L.O_NW_TTL, 9); // outside the mask
-  tables.apply([flowMod({ match })], 0);
-  const [rule] = tables.rules();
-  assert.deepEqual(rule!.match, register(0, 1));
-});

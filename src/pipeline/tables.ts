@@ -11,7 +11,6 @@ import { type FlowMod, OFPP_NONE } from "./action.ts";
 import { Classifier } from "./classifier.ts";
 import { clausesOf } from "./conjunction.ts";
 import { ExpiryQueue } from "./expiry.ts";
-import { normalizeMatch } from "./normalize.ts";
 import { Rule, type RuleInit } from "./rule.ts";
 import { outputsToGroup, outputsToPort } from "./rule-filter.ts";
 
@@ -79,7 +78,7 @@ export class Tables {
   /**
    * Applies flow-mods in order, all or none, as a bundle does. Throws FlowModError. Call it once for each flow-mod to do as
    * `ovs-ofctl add-flows` does without --bundle: rules and refusals are the same but for check_overlap, which does not see
-   * its own bundle, and the order of subtables of equal priority.
+   * its own bundle, and the order of subtables of equal priority. Matches come normalized (flow/normalize.ts).
    */
   apply(mods: readonly FlowMod[], nowMs: number): void {
     const changes: Change[] = [];
@@ -119,8 +118,7 @@ export class Tables {
   find(tableId: number, match: Match, priority: number): Rule | null {
     const classifier = this.classifiers[tableId] ?? null;
     if (classifier === null) return null;
-    const { flow, mask } = normalizeMatch(match);
-    return classifier.findExactly(flow, mask, priority);
+    return classifier.findExactly(match.flow, match.mask, priority);
   }
 
   ruleCount(tableId: number): number {
@@ -150,7 +148,7 @@ export class Tables {
   }
 
   private start(mod: FlowMod, change: Change, nowMs: number): void {
-    const match = normalizeMatch(mod.match);
+    const { match } = mod;
     if (mod.tableId < 0 || mod.tableId > TABLE_ALL) refuse("OFPBRC_BAD_TABLE_ID");
     if (mod.command !== "delete" && mod.command !== "delete_strict") this.checkActions(mod);
     switch (mod.command) {
