@@ -38,7 +38,12 @@ export class CaptureReader {
 
   /** Opens the capture and reads far enough to know its format. */
   static async open(path: string): Promise<CaptureReader> {
-    const reader = new CaptureReader(path, openByteSource(path));
+    return CaptureReader.over(openByteSource(path), path);
+  }
+
+  /** As open(), over bytes from anywhere; `path` names them in errors. */
+  static async over(source: ByteSource, path: string): Promise<CaptureReader> {
+    const reader = new CaptureReader(path, source);
     try {
       await reader.#detect();
     } catch (error) {
