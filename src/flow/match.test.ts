@@ -1,7 +1,7 @@
 // Every expectation here is what ovs-ofctl 3.1.0 printed for the same text.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatMatch, normalizeMatch, parseMatch } from "./match.ts";
+import { formatMatch, maskedMatch, normalizeMatch, parseMatch } from "./match.ts";
 
 // biome-ignore-start format: tables of short texts.
 const SAME: readonly string[] = [
@@ -475,6 +475,15 @@ test("a flow keeps no bit outside the mask", () => {
     const { flow, mask } = parseMatch(text);
     for (let i = 0; i < flow.bytes.length; i++) assert.equal(flow.bytes[i]! & ~mask.bytes[i]!, 0, text);
   }
+});
+
+test("a megaflow keeps of its flow what the mask holds", () => {
+  const flow = parseMatch("recirc_id=0,tcp,in_port=4,nw_src=1.2.3.4,nw_frag=no,tp_dst=80").flow;
+  const mask = parseMatch("recirc_id=0,eth,ip,in_port=4,nw_src=0.0.0.0/8,nw_frag=no").mask;
+  assert.equal(
+    formatMatch(maskedMatch(flow, mask)),
+    "recirc_id=0,eth,ip,in_port=4,nw_src=1.0.0.0/8,nw_frag=no",
+  );
 });
 
 test("ports go by the names a resolver knows", () => {

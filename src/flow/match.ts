@@ -54,6 +54,16 @@ export function emptyMatch(): { flow: Flow; mask: Flow } {
   return { flow: new Flow(buffer, 0), mask: new Flow(buffer, L.FLOW_SIZE) };
 }
 
+/** The match on what `mask` holds of a flow: for a megaflow's text. */
+export function maskedMatch(flow: Flow, mask: Flow): Match {
+  const match = emptyMatch();
+  for (let i = 0; i < mask.words.length; i++) {
+    match.mask.words[i] = mask.words[i]!;
+    match.flow.words[i] = flow.words[i]! & mask.words[i]!;
+  }
+  return match;
+}
+
 const $value = new Uint8Array(128);
 const $mask = new Uint8Array(128);
 

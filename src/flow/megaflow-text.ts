@@ -39,11 +39,14 @@ export function formatMegaflow(
 function behindVlans(key: Flow, mask: Flow, at: number): string[] {
   const out: string[] = [];
   const tci = at <= L.O_VLAN1 ? key.get16(at + 2) : 0;
-  if (tci === 0) {
-    payload(out, key, mask, key.get16(L.O_DL_TYPE));
+  const dlType = key.get16(L.O_DL_TYPE);
+  // A frame that ends within its tag has the tag's type and a tag of zero.
+  const isCut = tci === 0 && at === L.O_VLAN0 && (dlType === 0x8100 || dlType === 0x88a8);
+  if (tci === 0 && !isCut) {
+    if (dlType >= ETH_TYPE_MIN || at === L.O_VLAN0) payload(out, key, mask, dlType);
     return out;
   }
-  out.push(`eth_type(0x${pad4(key.get16(at))})`);
+  out.push(`eth_type(0x${pad4(isCut ? dlType : key.get16(at))})`);
   const m = mask.get16(at + 2);
   if (m !== 0) {
     let text = "";
@@ -52,7 +55,7 @@ function behindVlans(key: Flow, mask: Flow, at: number): string[] {
     if (!(tci & L.VLAN_CFI)) text += "cfi=0,";
     out.push(`vlan(${chomp(text)})`);
   }
-  out.push(`encap(${behindVlans(key, mask, at + 4).join(",")})`);
+  out.push(`encap(${isCut ? "" : behindVlans(key, mask, at + 4).join(",")})`);
   return out;
 }
 
@@ -169,27 +172,32 @@ function transport(out: string[], key: Flow, mask: Flow, dlType: number): void {
 }
 
 function mplsLabels(out: string[], key: Flow, mask: Flow): void {
+  // The labels up to the bottom of the stack; a frame that ends before it leaves zeros.
   let count = 1;
-  while (count < 3 && !(key.get32(L.O_MPLS_LSE0 + 4 * (count - 1)) & 0x100)) count++;
+  while (count < 3) {
+    const last = key.get32(L.O_MPLS_LSE0 + 4 * (count - 1));
+    if (last & 0x100 || key.get32(L.O_MPLS_LSE0 + 4 * count) === 0) break;
+    count++;
+  }
+  let any = 0;
+  let all = 0xffffffff;
+  for (let i = 0; i < count; i++) {
+    any |= mask.get32(L.O_MPLS_LSE0 + 4 * i);
+    all &= mask.get32(L.O_MPLS_LSE0 + 4 * i);
+  }
+  if (any === 0) return;
+  // One wildcarded bit and every part shows its mask, tc's and bos's without a 0x.
+  const isExact = all === -1;
   let text = "";
-  let looked = 0;
-  for (let i = 0; i < count; i++) looked |= mask.get32(L.O_MPLS_LSE0 + 4 * i);
-  if (looked === 0) return;
-  if (count === 1) {
-    const lse = key.get32(L.O_MPLS_LSE0);
-    const m = mask.get32(L.O_MPLS_LSE0);
-    // One wildcarded bit and every part shows its mask, tc's and bos's without a 0x.
+  for (let i = 0; i < count; i++) {
+    const lse = key.get32(L.O_MPLS_LSE0 + 4 * i);
+    const m = mask.get32(L.O_MPLS_LSE0 + 4 * i);
     const part = (name: string, shift: number, whole: number, prefix = ""): string => {
       const value = `${name}=${(lse >>> shift) & whole}`;
-      return m === 0xffffffff ? `${value},` : `${value}/${prefix}${((m >>> shift) & whole).toString(16)},`;
+      return isExact ? `${value},` : `${value}/${prefix}${((m >>> shift) & whole).toString(16)},`;
     };
-    text =
+    text +=
       part("label", 12, 0xfffff, "0x") + part("tc", 9, 7) + part("ttl", 0, 0xff, "0x") + part("bos", 8, 1);
-  } else {
-    for (let i = 0; i < count; i++) {
-      const m = mask.get32(L.O_MPLS_LSE0 + 4 * i);
-      text += `lse${i}=${hex(key.get32(L.O_MPLS_LSE0 + 4 * i))}${m === 0xffffffff ? "" : `/${hex(m)}`},`;
-    }
   }
   out.push(`mpls(${chomp(text)})`);
 }
