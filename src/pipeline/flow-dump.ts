@@ -1,0 +1,79 @@
+// Rules in the words of `ovs-ofctl -O OpenFlow15 dump-flows BRIDGE --no-names`.
+
+import { formatMatch } from "../flow/match-text.ts";
+import { formatActions } from "./action-text.ts";
+import type { Rule } from "./rule.ts";
+
+/** What a line needs of a rule. */
+export type DumpedRule = Pick<
+  Rule,
+  | "tableId"
+  | "priority"
+  | "match"
+  | "actions"
+  | "cookie"
+  | "idleTimeout"
+  | "hardTimeout"
+  | "importance"
+  | "sendFlowRem"
+  | "checkOverlap"
+  | "resetCounts"
+  | "noPacketCounts"
+  | "noByteCounts"
+  | "nPackets"
+  | "nBytes"
+  | "createdMs"
+  | "usedMs"
+>;
+
+const DEFAULT_PRIORITY = 32768;
+
+/** The first line of a dump. */
+export const FLOW_DUMP_HEADER = "OFPST_FLOW reply (OF1.5) (xid=0x2):";
+
+/** Seconds with three digits after the point: `1.570s`. */
+export function formatDuration(ms: number): string {
+  const whole = Math.max(0, Math.floor(ms));
+  return `${Math.floor(whole / 1000)}.${String(whole % 1000).padStart(3, "0")}s`;
+}
+
+/** One line, with the blank it begins with and without its line end. Ages count up to `nowMs`. */
+export function formatRule(rule: DumpedRule, nowMs: number): string {
+  const idleSeconds = Math.floor(Math.max(0, nowMs - rule.usedMs) / 1000);
+  const statistics =
+    ` cookie=0x${rule.cookie.toString(16)}, duration=${formatDuration(nowMs - rule.createdMs)},` +
+    ` table=${rule.tableId}, n_packets=${rule.nPackets}, n_bytes=${rule.nBytes}, `;
+  return `${statistics}${timeouts(rule)}${flags(rule)}${importance(rule)}idle_age=${idleSeconds}, ${matchAndActions(rule)}`;
+}
+
+/** The line that --no-stats prints: what was configured, nothing that was counted. */
+export function formatRuleWithoutStatistics(rule: DumpedRule): string {
+  const cookie = rule.cookie === 0n ? "" : `cookie=0x${rule.cookie.toString(16)}, `;
+  const table = rule.tableId === 0 ? "" : `table=${rule.tableId}, `;
+  return ` ${cookie}${table}${timeouts(rule)}${flags(rule)}${importance(rule)}${matchAndActions(rule)}`;
+}
+
+function timeouts(rule: DumpedRule): string {
+  const idle = rule.idleTimeout === 0 ? "" : `idle_timeout=${rule.idleTimeout}, `;
+  return rule.hardTimeout === 0 ? idle : `${idle}hard_timeout=${rule.hardTimeout}, `;
+}
+
+function flags(rule: DumpedRule): string {
+  let text = "";
+  if (rule.sendFlowRem) text += "send_flow_rem ";
+  if (rule.checkOverlap) text += "check_overlap ";
+  if (rule.resetCounts) text += "reset_counts ";
+  if (rule.noPacketCounts) text += "no_packet_counts ";
+  if (rule.noByteCounts) text += "no_byte_counts ";
+  return text;
+}
+
+function importance(rule: DumpedRule): string {
+  return rule.importance === 0 ? "" : `importance=${rule.importance}, `;
+}
+
+function matchAndActions(rule: DumpedRule): string {
+  const priority = rule.priority === DEFAULT_PRIORITY ? null : rule.priority;
+  const match = formatMatch(rule.match, priority);
+  return `${match}${match === "" ? "" : " "}actions=${formatActions(rule.actions)}`;
+}
