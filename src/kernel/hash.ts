@@ -18,7 +18,7 @@ import {
   O_VLAN1_TCI,
 } from "../flow/layout.ts";
 import { KEY, PKT, PKT_L3, PKT_L4, PKT_PTR } from "./memory.ts";
-import { isTcpWhole, transportSize, UDP_SIZE } from "./rewrite-ip.ts";
+import { isTcpWhole, transportPresent, UDP_SIZE } from "./rewrite-ip.ts";
 
 const BE_IPV4: u32 = 0x0008;
 const BE_IPV6: u32 = 0xdd86;
@@ -128,11 +128,10 @@ function hash5Tuple(): u32 {
  * itself, which an extension header makes another number.
  */
 function firstNextHeader(proto: u32): u32 {
-  const size = transportSize();
   const frame: usize = load<u32>(PKT, PKT_PTR);
   if (proto == PROTO_TCP) {
-    if (!isTcpWhole(frame + load<u32>(PKT, PKT_L4), size)) return proto;
-  } else if (proto != PROTO_UDP || size < UDP_SIZE) {
+    if (!isTcpWhole(frame + load<u32>(PKT, PKT_L4))) return proto;
+  } else if (proto != PROTO_UDP || transportPresent() < UDP_SIZE) {
     return proto;
   }
   return load<u8>(frame + load<u32>(PKT, PKT_L3), 6);

@@ -1,7 +1,7 @@
 // Changes to IPv4 and IPv6 headers, with the checksums that cover them. Also what NAT uses.
 
 import { O_DL_TYPE } from "../flow/layout.ts";
-import { KEY, OFFSET_NONE, PKT, PKT_L3, PKT_L4, PKT_PTR } from "./memory.ts";
+import { KEY, OFFSET_NONE, PKT, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR } from "./memory.ts";
 import { updateChecksum16, updateChecksum32, updateChecksumBytes } from "./rewrite-checksum.ts";
 
 const PROTO_HOP_OPTIONS: u32 = 0;
@@ -13,8 +13,8 @@ const PROTO_AUTHENTICATION: u32 = 51;
 const PROTO_ICMPV6: u32 = 58;
 const PROTO_DESTINATION_OPTIONS: u32 = 60;
 
-const BE_IPV4: u32 = 0x0008;
-const BE_IPV6: u32 = 0xdd86;
+export const BE_IPV4: u32 = 0x0008;
+export const BE_IPV6: u32 = 0xdd86;
 
 export const IPV6_SIZE: u32 = 40;
 export const TCP_SIZE: u32 = 20;
@@ -25,7 +25,10 @@ export const TCP_CHECKSUM: usize = 16;
 export const UDP_CHECKSUM: usize = 6;
 export const ICMP_CHECKSUM: usize = 2;
 
-/** The bytes from the transport header to the end of the datagram (padding after it excluded); 0 without such a header. */
+/**
+ * The bytes from the transport header to the end of the datagram, padding after it excluded; 0 without such a header. Of a
+ * frame that a snaplen cut it may be more than transportPresent().
+ */
 export function transportSize(): u32 {
   const l4 = load<u32>(PKT, PKT_L4);
   if (l4 == OFFSET_NONE) return 0;
@@ -38,11 +41,17 @@ export function transportSize(): u32 {
   return size - (l4 - l3);
 }
 
-/** Whether the TCP header at `l4` is there with its options, in the `size` bytes from it to the end. */
-export function isTcpWhole(l4: usize, size: u32): bool {
-  if (size < TCP_SIZE) return false;
+/** How many of transportSize() are there to be read and written. */
+export function transportPresent(): u32 {
+  const size = transportSize();
+  return size == 0 ? 0 : min(size, load<u32>(PKT, PKT_LEN) - load<u32>(PKT, PKT_L4));
+}
+
+/** Whether the TCP header at `l4` is there, its options in the datagram too. */
+export function isTcpWhole(l4: usize): bool {
+  if (transportPresent() < TCP_SIZE) return false;
   const headerSize: u32 = (<u32>load<u8>(l4, 12) >> 4) << 2;
-  return headerSize >= TCP_SIZE && headerSize <= size;
+  return headerSize >= TCP_SIZE && headerSize <= transportSize();
 }
 
 /** Stores a UDP checksum: zero would mean that there is none (RFC 768). */
@@ -59,12 +68,12 @@ export function setIpv4Address(l3: usize, field: usize, now: u32): void {
   if (was == now) return;
   const proto: u32 = load<u8>(l3, 9);
   if (proto == PROTO_TCP) {
-    if (transportSize() >= TCP_SIZE) {
+    if (transportPresent() >= TCP_SIZE) {
       const l4 = load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L4);
       store<u16>(l4, <u16>updateChecksum32(load<u16>(l4, TCP_CHECKSUM), was, now), TCP_CHECKSUM);
     }
   } else if (proto == PROTO_UDP) {
-    if (transportSize() >= UDP_SIZE) {
+    if (transportPresent() >= UDP_SIZE) {
       const l4 = load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L4);
       const sum: u32 = load<u16>(l4, UDP_CHECKSUM);
       if (sum != 0) storeUdpChecksum(l4, updateChecksum32(sum, was, now));
@@ -149,7 +158,7 @@ function walkExtensions(l3: usize): void {
  */
 export function setIpv6Address(proto: u32, field: usize, now: usize, covered: bool): void {
   if (covered) {
-    const size = transportSize();
+    const size = transportPresent();
     const l4: usize = load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L4);
     if (proto == PROTO_TCP && size >= TCP_SIZE) {
       store<u16>(l4, <u16>updateChecksumBytes(load<u16>(l4, TCP_CHECKSUM), field, now, 16), TCP_CHECKSUM);

@@ -6,6 +6,7 @@ import {
   crc32cChange,
   finishSum,
   updateChecksum16,
+  updateChecksum32,
   updateChecksumBytes,
 } from "./rewrite-checksum.ts";
 import {
@@ -17,6 +18,7 @@ import {
   setIpv6Masked,
   storeUdpChecksum,
   TCP_CHECKSUM,
+  transportPresent,
   transportSize,
   UDP_CHECKSUM,
   UDP_SIZE,
@@ -41,13 +43,13 @@ function transportHeader(): usize {
 /** tp_src and tp_dst of a TCP header. `value` and `mask` point at the two ports, four bytes. */
 export function setTcp(value: usize, mask: usize): void {
   const l4 = transportHeader();
-  if (!isTcpWhole(l4, transportSize())) return;
+  if (!isTcpWhole(l4)) return;
   setPort(l4, value, mask, TCP_CHECKSUM, l4);
   setPort(l4 + 2, value + 2, mask + 2, TCP_CHECKSUM, l4);
 }
 
 export function setUdp(value: usize, mask: usize): void {
-  if (transportSize() < UDP_SIZE) return;
+  if (transportPresent() < UDP_SIZE) return;
   const l4 = transportHeader();
   if (load<u16>(l4, UDP_CHECKSUM) == 0) {
     store<u32>(l4, masked32(load<u32>(l4), value, mask));
@@ -67,19 +69,18 @@ function setPort(field: usize, value: usize, mask: usize, checksum: usize, l4: u
 }
 
 export function setSctp(value: usize, mask: usize): void {
-  const size = transportSize();
-  if (size < SCTP_SIZE) return;
+  if (transportPresent() < SCTP_SIZE) return;
   const l4 = transportHeader();
   const was = load<u32>(l4);
   const now = masked32(was, value, mask);
   if (was == now) return;
   store<u32>(l4, now);
-  store<u32>(l4, load<u32>(l4, 8) ^ crc32cChange(was ^ now, size), 8);
+  store<u32>(l4, load<u32>(l4, 8) ^ crc32cChange(was ^ now, transportSize()), 8);
 }
 
 /** Type and code of ICMP or ICMPv6; `value` and `mask` point at them as tp_src and tp_dst, two bytes each. */
 export function setIcmp(value: usize, mask: usize): void {
-  if (transportSize() < ICMP_SIZE) return;
+  if (transportPresent() < ICMP_SIZE) return;
   const l4 = transportHeader();
   const was: u32 = load<u16>(l4);
   const type = masked8(was & 0xff, value + 1, mask + 1);
@@ -94,7 +95,7 @@ const NEW_MAC: usize = memory.data(8, 8);
 
 /** nd_target, nd_sll, nd_tll. `blocks` are value and mask of B_ND_TARGET and of B_ADDR (nd_sll, nd_tll). */
 export function setNd(blocks: usize): void {
-  const size = transportSize();
+  const size = transportPresent();
   if (size < ND_SIZE) return;
   const l4 = transportHeader();
   const end = l4 + size;
@@ -127,21 +128,31 @@ function setOptionMac(l4: usize, field: usize, value: usize, mask: usize): void 
 
 /**
  * nd_reserved (four bytes at `reserved`, its mask at 16 bytes further) and nd_options_type (two bytes at `optionType`,
- * its mask likewise). The checksum is made anew, so here a wrong one becomes right, as with OVS.
+ * its mask likewise). The checksum is made anew, so here a wrong one becomes right, as with OVS; but not that of a frame
+ * that a snaplen cut, which is updated.
  */
 export function setNdExtensions(reserved: usize, optionType: usize): void {
-  const size = transportSize();
+  const size = transportPresent();
   if (size < ND_SIZE) return;
   const l4 = transportHeader();
-  store<u32>(l4, masked32(load<u32>(l4, 4), reserved, reserved + 16), 4);
+  const was = load<u32>(l4, 4);
+  const now = masked32(was, reserved, reserved + 16);
+  store<u32>(l4, now, 4);
+  let sum = updateChecksum32(load<u16>(l4, ICMP_CHECKSUM), was, now);
   const option = l4 + ND_SIZE;
   if (option < <usize>load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_LEN)) {
-    store<u8>(option, <u8>masked8(load<u8>(option), optionType + 1, optionType + 17));
+    const type: u32 = load<u8>(option);
+    const newType = masked8(type, optionType + 1, optionType + 17);
+    store<u8>(option, <u8>newType);
+    sum = updateChecksum16(sum, type, newType);
   }
-  const l3: usize = <usize>load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L3);
-  store<u16>(l4, 0, ICMP_CHECKSUM);
-  let sum = addBytes(0, l3 + 8, 32); // both addresses
-  sum += load<u16>(l3, 4); // payload length
-  sum += (<u64>load<u8>(l3, 6)) << 8; // next header
-  store<u16>(l4, <u16>finishSum(addBytes(sum, l4, size)), ICMP_CHECKSUM);
+  if (size == transportSize()) {
+    const l3: usize = <usize>load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L3);
+    store<u16>(l4, 0, ICMP_CHECKSUM);
+    let words = addBytes(0, l3 + 8, 32); // both addresses
+    words += load<u16>(l3, 4); // payload length
+    words += (<u64>load<u8>(l3, 6)) << 8; // next header
+    sum = finishSum(addBytes(words, l4, size));
+  }
+  store<u16>(l4, <u16>sum, ICMP_CHECKSUM);
 }

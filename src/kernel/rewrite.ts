@@ -1,7 +1,7 @@
 // The set action: changes header fields in the frame, or metadata in KEY. The frame is owned by now (PKT_F_OWNED).
 //
-// A pipeline sets a field only where its flow has it, so what follows trusts that the header is of the kind named; that
-// it is there whole, and that a later fragment has no transport header, it finds out itself.
+// A pipeline sets a field only where its flow has it, so what follows trusts that a transport header is of the kind
+// named; that it is there whole it finds out itself.
 // Checksums are updated, not made anew (rewrite-checksum.ts).
 import {
   SET_ARP,
@@ -20,7 +20,15 @@ import {
   SET_TUNNEL,
   SET_UDP,
 } from "../datapath/abi.ts";
-import { B_TUN, B_TUN_TP, B_VLAN, BLOCK_SIZE, O_PKT_MARK, O_SKB_PRIORITY } from "../flow/layout.ts";
+import {
+  B_TUN,
+  B_TUN_TP,
+  B_VLAN,
+  BLOCK_SIZE,
+  O_DL_TYPE,
+  O_PKT_MARK,
+  O_SKB_PRIORITY,
+} from "../flow/layout.ts";
 import {
   KEY,
   OFFSET_NONE,
@@ -34,7 +42,7 @@ import {
   PKT_LEN,
   PKT_PTR,
 } from "./memory.ts";
-import { masked16, masked32, setIpv4, setIpv6 } from "./rewrite-ip.ts";
+import { BE_IPV4, BE_IPV6, masked16, masked32, setIpv4, setIpv6 } from "./rewrite-ip.ts";
 import { setIcmp, setNd, setNdExtensions, setSctp, setTcp, setUdp } from "./rewrite-transport.ts";
 
 const BLOCK: usize = BLOCK_SIZE;
@@ -60,9 +68,12 @@ export function setHeader(action: usize): void {
   if (code == SET_ARP) return setArp(value);
   // Set only where the IP header was found whole.
   if (load<u32>(PKT, PKT_L4) == OFFSET_NONE) return;
-  if (code == SET_IPV4) setIpv4(value, mask);
-  else if (code == SET_IPV6) setIpv6(value);
-  else if (code == SET_TCP) setTcp(value + PORTS, mask + PORTS);
+  const type: u32 = load<u16>(KEY, O_DL_TYPE);
+  if (code == SET_IPV4) {
+    if (type == BE_IPV4) setIpv4(value, mask);
+  } else if (code == SET_IPV6) {
+    if (type == BE_IPV6) setIpv6(value);
+  } else if (code == SET_TCP) setTcp(value + PORTS, mask + PORTS);
   else if (code == SET_UDP) setUdp(value + PORTS, mask + PORTS);
   else if (code == SET_SCTP) setSctp(value + PORTS, mask + PORTS);
   else if (code == SET_ICMP || code == SET_ICMPV6) setIcmp(value + PORTS, mask + PORTS);

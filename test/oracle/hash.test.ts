@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Prng } from "../../src/lib/prng.ts";
+import { randomCase } from "../support/rewrite-cases.ts";
+import { Rewriter } from "../support/rewriter.ts";
 import { ovsSkip, requireOvs } from "./ovs.ts";
-import { randomCase } from "./rewrite-cases.ts";
-import { Rewriter } from "./rewriter.ts";
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
 const CASES = Number(process.env.CASES ?? 200);

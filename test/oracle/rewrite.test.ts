@@ -5,10 +5,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDatapathActions } from "../../src/datapath/action-text.ts";
 import { Prng } from "../../src/lib/prng.ts";
+import { type RewriteCase, randomCase } from "../support/rewrite-cases.ts";
+import { Rewriter, rewriteAndSend } from "../support/rewriter.ts";
 import { parseDatapathActions } from "./datapath-actions.ts";
 import { ovsSkip, requireOvs } from "./ovs.ts";
-import { type RewriteCase, randomCase } from "./rewrite-cases.ts";
-import { Rewriter, rewriteAndSend } from "./rewriter.ts";
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
 const CASES = Number(process.env.CASES ?? 600);

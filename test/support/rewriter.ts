@@ -29,14 +29,14 @@ export class Rewriter {
     this.#program = new Uint32Array(this.kernel.memory.buffer, PROGRAM, PROGRAM_SIZE / 4);
   }
 
-  /** Takes a frame in and parses it; all around it is filled with `garbage`. */
-  load(frame: Uint8Array, garbage = 0): void {
+  /** Takes a frame in and parses it; all around it is filled with `garbage`. `wireLen` is its length before it was cut. */
+  load(frame: Uint8Array, garbage = 0, wireLen = frame.length): void {
     const { bytes, view, exports } = this.kernel;
     bytes.fill(garbage, FRAME - 0x1000);
     bytes.set(frame, FRAME);
     view.setUint32(PKT_PTR, FRAME, true);
     view.setUint32(PKT_LEN, frame.length, true);
-    view.setUint32(PKT_WIRE_LEN, frame.length, true);
+    view.setUint32(PKT_WIRE_LEN, wireLen, true);
     view.setUint32(PKT_FLAGS, PKT_F_OWNED, true);
     exports.parse();
   }
@@ -60,6 +60,13 @@ export class Rewriter {
     const { bytes, view } = this.kernel;
     const at = view.getUint32(PKT_PTR, true);
     return bytes.slice(at, at + view.getUint32(PKT_LEN, true));
+  }
+
+  /** What stands right after the frame. */
+  after(count: number): Uint8Array {
+    const { bytes, view } = this.kernel;
+    const end = view.getUint32(PKT_PTR, true) + view.getUint32(PKT_LEN, true);
+    return bytes.slice(end, end + count);
   }
 
   /** A number of PKT (src/kernel/memory.ts), by its offset. */
