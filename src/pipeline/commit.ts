@@ -153,7 +153,12 @@ function commitSet(
     }
     base.bytes.set(flow.bytes.subarray(offset, end), offset);
   }
-  out.push({ type: "set", header, value: flow.bytes.slice(0, KEY_SIZE), mask });
+  const value = new Uint8Array(KEY_SIZE);
+  for (let i = 0; i < fields.length; i += 2) {
+    const end = fields[i]! + fields[i + 1]!;
+    for (let at = fields[i]!; at < end; at++) value[at] = flow.bytes[at]! & mask[at]!;
+  }
+  out.push({ type: "set", header, value, mask });
   return true;
 }
 

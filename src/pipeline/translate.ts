@@ -104,6 +104,13 @@ export function translate(ctx: Context): void {
   }
   if (ctx.error !== X_OK) fail(ctx);
   finishWildcards(ctx.wc, flow, ctx.original);
+  unwrapLastClone(ctx);
+}
+
+/** A clone that nothing follows need not be one. */
+function unwrapLastClone(ctx: Context): void {
+  const last = ctx.actions.at(-1);
+  if (last?.type === "clone") ctx.actions.splice(-1, 1, ...last.actions);
 }
 
 /** The frame is dropped, whatever was done so far. */

@@ -110,11 +110,18 @@ export function makePipeline(rnd: Random): string {
       const kind = pick(rnd, KINDS);
       const cookie = rnd(2) === 0 ? "" : `cookie=0x${(rnd(0xffff) + 1).toString(16)},`;
       const match = makeMatch(rnd, kind);
-      const actions = makeActions(rnd, kind, table);
+      let actions = makeActions(rnd, kind, table);
+      // OVS wants the tag in the match.
+      if (/dl_vlan=5|vlan_tci=0x1000/.test(match) && rnd(2) === 0)
+        actions = `${pick(rnd, ["pop_vlan", "set_field:2->vlan_pcp"])},${actions}`;
       lines.push(`${cookie}table=${table},priority=${priority++}${match} actions=${actions}`);
     }
   }
-  return `${lines.join("\n")}\n`;
+  // OVS 3.1 stops on an assertion when it recirculates with an action set: never both in one pipeline.
+  const text = `${lines.join("\n")}\n`;
+  return text.includes("write_actions")
+    ? text.replace(/ct\((?:[^()]|\([^()]*\))*table=(?:[^()]|\([^()]*\))*\)/g, "note:03")
+    : text;
 }
 
 function makeMatch(rnd: Random, kind: Kind): string {
@@ -185,8 +192,9 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
     () => "pop:NXM_NX_REG2[]",
     () => `resubmit(,${Math.min(3, table + rnd(3))})`,
     () => `resubmit(${1 + rnd(5)},${Math.min(3, table + 1)})`,
-    () => "push_vlan:0x8100",
-    () => "strip_vlan",
+    () => "push_vlan:0x8100,set_field:4103->vlan_vid,set_field:3->vlan_pcp",
+    () => "push_vlan:0x88a8",
+    () => "push_vlan:0x8100,pop_vlan",
     () => `set_field:0x${rnd(4)}->pkt_mark`,
     () => `set_field:${ip(rnd)}->tun_dst`,
     () => `set_field:${rnd(9)}->tun_id`,
@@ -210,7 +218,7 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
   if (isIp(kind) && !kind.v6) {
     choices.push(
       () => `set_field:${ip(rnd)}->ip_src`,
-      () => `set_field:${ip(rnd)}/0.0.0.255->ip_dst`,
+      () => `set_field:0.0.0.${rnd(9)}/0.0.0.255->ip_dst`,
       () => `ct(commit,table=${Math.min(3, table + 1)},nat(src=${ip(rnd)}))`,
     );
   }
@@ -222,7 +230,6 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
     choices.push(
       () => "set_field:2->arp_op",
       () => `set_field:${ip(rnd)}->arp_spa`,
-      () => "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
     );
   }
   if (depth < 2) {
