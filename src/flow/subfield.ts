@@ -13,7 +13,7 @@ export function wholeField(field: Field): Subfield {
  * Throws ETEXT in OVS's words.
  */
 export function parseSubfieldPrefix(text: string): { subfield: Subfield; rest: string } {
-  const name = /^[^[\]]*/.exec(text)![0];
+  const name = /^[^[-]*/.exec(text)![0];
   const field = fieldByName(name);
   if (field === undefined) throw new MegaflowError("ETEXT", `${text}: unknown field \`${name}'`);
   const brackets = text.slice(name.length);
