@@ -157,8 +157,9 @@ class RunningOvs implements Ovs {
       `--unixctl=${d}/ovsdb.ctl`,
       `--log-file=${d}/ovsdb-server.log`,
     ]);
+    // The socket is there a moment before it is listened on: hence --retry.
     await this.#until(() => existsSync(`${d}/db.sock`));
-    await this.#run("ovs-vsctl", [`--db=unix:${d}/db.sock`, "--no-wait", "init"]);
+    await this.#run("ovs-vsctl", [`--db=unix:${d}/db.sock`, "--retry", "--timeout=20", "--no-wait", "init"]);
     this.#spawn("ovs-vswitchd", [
       `unix:${d}/db.sock`,
       "--enable-dummy=override",
