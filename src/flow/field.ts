@@ -224,12 +224,12 @@ const ROWS: readonly Row[] = [
   ["nd_options_type", 8, 1, [L.O_TCP_FLAGS, 2], "w", "decimal", "nd", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE 2"],
   // Network service header.
   ["nsh_flags", 8, 1, [L.O_NSH_FLAGS, 1], "mw", "decimal", "nsh", "NXOXM_NSH_FLAGS 1"],
-  ["nsh_ttl", 8, 1, [L.O_NSH_TTL, 1], "w", "decimal", "nsh", "NXOXM_NSH_TTL 10"],
   ["nsh_mdtype", 8, 1, [L.O_NSH_MDTYPE, 1], "", "decimal", "nsh", "NXOXM_NSH_MDTYPE 2"],
   ["nsh_np", 8, 1, [L.O_NSH_NP, 1], "", "decimal", "nsh", "NXOXM_NSH_NP 3"],
   ["nsh_spi/nsp", 24, 4, [L.O_NSH_PATH_HDR, 4, 8], "w", "hexadecimal", "nsh", "NXOXM_NSH_SPI 4"],
   ["nsh_si/nsi", 8, 1, [L.O_NSH_PATH_HDR, 4], "w", "decimal", "nsh", "NXOXM_NSH_SI 5"],
   ...many(4, (i): Row => [`nsh_c${i + 1}/nshc${i + 1}`, 32, 4, [L.O_NSH_CONTEXT + 4 * i, 4], "mw", "hexadecimal", "nsh", `NXOXM_NSH_C${i + 1} ${6 + i}`]),
+  ["nsh_ttl", 8, 1, [L.O_NSH_TTL, 1], "w", "decimal", "nsh", "NXOXM_NSH_TTL 10"],
 ];
 
 /** Every field, in OVS's order; a field's `id` is its index. */
