@@ -13,7 +13,17 @@ import {
   KEY_SIZE,
   O_CT_STATE,
 } from "../flow/layout.ts";
-import { A_CT, CT_F_COMMIT, CT_F_FORCE, CT_F_LABEL, CT_F_MARK } from "./abi.ts";
+import { parseIp } from "../packet/address.ts";
+import {
+  A_CT,
+  CT_F_COMMIT,
+  CT_F_FORCE,
+  CT_F_LABEL,
+  CT_F_MARK,
+  CT_F_NAT,
+  NAT_F_DST,
+  NAT_F_SRC,
+} from "./abi.ts";
 import { type Connection, readConnections } from "./conntrack-dump.ts";
 import { type Kernel, loadKernel } from "./kernel.ts";
 
@@ -24,6 +34,14 @@ export interface CtAction {
   readonly mark?: { readonly value: number; readonly mask?: number };
   /** 16 bytes each. */
   readonly label?: { readonly value: Uint8Array; readonly mask?: Uint8Array };
+  /** `kind` "undo" stands for `nat` without arguments. `max` and `maxPort` are `min` and `minPort` unless given. */
+  readonly nat?: {
+    readonly kind: "src" | "dst" | "undo";
+    readonly min?: string;
+    readonly max?: string;
+    readonly minPort?: number;
+    readonly maxPort?: number;
+  };
 }
 
 // The kernel's memory map (src/kernel/memory.ts).
@@ -33,6 +51,8 @@ const FRAME = 0x20000;
 const FRAME_MAX = 0x20000;
 const PROGRAM = FRAME + FRAME_MAX;
 const TABLE = PROGRAM + 0x1000;
+const PKT_FLAGS = 28;
+const PKT_F_OWNED = 1;
 const PKT_KEY_MAP = 32;
 const PKT_NOW = 40;
 
@@ -56,12 +76,13 @@ export function ctStateText(state: number): string {
 
 /** The words of an A_CT action. */
 export function ctWords(action: CtAction): Uint32Array {
-  const words = new Uint32Array(13);
+  const words = new Uint32Array(action.nat === undefined ? 13 : 23);
   const flags =
     (action.commit || action.force ? CT_F_COMMIT : 0) |
     (action.force ? CT_F_FORCE : 0) |
     (action.mark ? CT_F_MARK : 0) |
-    (action.label ? CT_F_LABEL : 0);
+    (action.label ? CT_F_LABEL : 0) |
+    (action.nat ? CT_F_NAT : 0);
   words.set([A_CT | (words.length << 8), flags, action.zone ?? 0]);
   if (action.mark) words.set([action.mark.value, action.mark.mask ?? 0xffffffff], 3);
   if (action.label) {
@@ -69,12 +90,27 @@ export function ctWords(action: CtAction): Uint32Array {
     bytes.set(action.label.value, 5 * 4);
     bytes.set(action.label.mask ?? new Uint8Array(16).fill(0xff), 9 * 4);
   }
+  if (action.nat) {
+    const { kind, min, max = min, minPort = 0, maxPort = minPort } = action.nat;
+    const bytes = new Uint8Array(words.buffer);
+    words[13] = kind === "src" ? NAT_F_SRC : kind === "dst" ? NAT_F_DST : 0;
+    for (const [address, end] of [
+      [min, 18],
+      [max, 22],
+    ] as const) {
+      if (address === undefined) continue;
+      const parsed = parseIp(address);
+      bytes.set(parsed, end * 4 - parsed.length);
+    }
+    words[22] = (minPort | (maxPort << 16)) >>> 0;
+  }
   return words;
 }
 
 export class ConntrackRig {
   readonly kernel: Kernel;
   nowMs = 1_000_000;
+  #length = 0;
 
   constructor(maxConnections: number, seed = 0n) {
     const never = (): never => {
@@ -97,12 +133,26 @@ export class ConntrackRig {
     bytes.fill(0xa5, FRAME + frame.length, FRAME + frame.length + 64);
     exports.extractKey(frame.length, 1, wireLen);
     view.setBigUint64(PKT + PKT_NOW, BigInt(this.nowMs), true);
+    // The frame may be changed where it lies.
+    view.setUint32(PKT + PKT_FLAGS, PKT_F_OWNED, true);
+    this.#length = frame.length;
+  }
+
+  /** The frame as it stands: NAT changes it. */
+  frame(): Uint8Array {
+    return this.kernel.bytes.slice(FRAME, FRAME + this.#length);
   }
 
   /** Runs a ct action on the frame last received; returns its ct_state bits. */
   ct(action: CtAction = {}): number {
-    this.kernel.words.set(ctWords(action), PROGRAM / 4);
-    this.kernel.exports.conntrackExecute(PROGRAM);
+    const { kernel } = this;
+    const state = kernel.bytes[KEY + O_CT_STATE]!;
+    if ((state & (CS_SRC_NAT | CS_DST_NAT)) !== 0) {
+      // NAT changed the frame: it is parsed again, as the datapath does.
+      kernel.exports.parse();
+    }
+    kernel.words.set(ctWords(action), PROGRAM / 4);
+    kernel.exports.conntrackExecute(PROGRAM);
     return this.kernel.bytes[KEY + O_CT_STATE]!;
   }
 

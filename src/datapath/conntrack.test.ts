@@ -14,7 +14,7 @@ import {
 } from "../flow/layout.ts";
 import { icmpFrame, ipFrame, tcpFrame, udpFrame } from "../packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../packet/tcp.ts";
-import { CTC_CONNECTIONS, CTC_FULL, CTC_IP_CSUM, CTC_L4_CSUM } from "./abi.ts";
+import { CTC_CONNECTIONS, CTC_FULL, CTC_IP_CSUM, CTC_L4_CSUM, CTC_NAT_EXHAUSTED } from "./abi.ts";
 import { formatConnection } from "./conntrack-dump.ts";
 import { ConntrackRig, ctStateText } from "./conntrack-rig.ts";
 
@@ -332,6 +332,89 @@ describe("conntrack: the ct action", () => {
     rig.nowMs += 70_000;
     assert.equal(rig.send(udpFrame({ src: A, dst: B, srcPort: 5, dstPort: 9 }), commit), "new|trk");
     assert.equal(rig.connections().length, 1);
+  });
+});
+
+describe("conntrack: NAT", () => {
+  const outside = "192.0.2.1";
+  const commitSource = { commit: true, nat: { kind: "src", min: outside } } as const;
+  const undo = { nat: { kind: "undo" } } as const;
+
+  it("translates a source, and undoes it on the replies", () => {
+    const rig = new ConntrackRig(100);
+    assert.equal(rig.send(segment(false, TCP_SYN, 1000), commitSource), "new|trk|snat");
+    const syn = { srcPort: 40000, dstPort: 80, flags: TCP_SYN, seq: 1000 };
+    assert.deepEqual(rig.frame(), tcpFrame({ ...syn, src: outside, dst: B }));
+    const answer = { srcPort: 80, dstPort: 40000, flags: TCP_SYN | TCP_ACK, seq: 5000, ack: 1001 };
+    assert.equal(rig.send(tcpFrame({ ...answer, src: B, dst: outside }), undo), "est|rpl|trk|dnat");
+    assert.deepEqual(rig.frame(), tcpFrame({ ...answer, src: B, dst: A }));
+    assert.equal(rig.send(segment(false, TCP_ACK, 1001, 5001), undo), "est|trk|snat");
+    assert.match(dump(rig)[0]!, /reply=\(src=10.0.0.2,dst=192.0.2.1,sport=80,dport=40000\)/);
+  });
+
+  it("takes another port when the sender's is taken", () => {
+    const rig = new ConntrackRig(100);
+    for (const [src, port] of [
+      ["10.0.0.1", 700],
+      ["10.0.0.3", 701],
+      ["10.0.0.4", 702],
+    ] as const) {
+      rig.send(udpFrame({ src, dst: B, srcPort: 700, dstPort: 53 }), commitSource);
+      assert.deepEqual(rig.frame(), udpFrame({ src: outside, dst: B, srcPort: port, dstPort: 53 }));
+    }
+  });
+
+  it("stays inside the ranges it is given, the same with the same seed", () => {
+    const chosen = (seed: bigint): string[] => {
+      const rig = new ConntrackRig(100, seed);
+      const nat = { kind: "dst", min: "10.1.0.0", max: "10.1.0.3", minPort: 8000, maxPort: 8003 } as const;
+      for (let i = 0; i < 50; i++) {
+        const frame = udpFrame({ src: A, dst: B, srcPort: 2000 + i, dstPort: 53 });
+        assert.equal(rig.send(frame, { commit: true, nat }), "new|trk|dnat");
+      }
+      return rig.connections().map((c) => `${c.reply.src.join(".")}:${c.reply.sport}`);
+    };
+    const first = chosen(1n);
+    for (const each of first) assert.match(each, /^10\.1\.0\.[0-3]:800[0-3]$/);
+    assert.ok(new Set(first).size > 2);
+    assert.deepEqual(chosen(1n), first);
+    assert.notDeepEqual(chosen(2n), first);
+  });
+
+  it("says when no tuple is free, and commits nothing", () => {
+    const rig = new ConntrackRig(100);
+    const nat = { kind: "src", min: outside, minPort: 6000 } as const;
+    const from = (src: string): Uint8Array => udpFrame({ src, dst: B, srcPort: 7, dstPort: 53 });
+    assert.equal(rig.send(from("10.0.0.1"), { commit: true, nat }), "new|trk|snat");
+    assert.equal(rig.send(from("10.0.0.3"), { commit: true, nat }), "new|trk");
+    assert.deepEqual(rig.frame(), from("10.0.0.3"));
+    assert.equal(rig.counter(CTC_NAT_EXHAUSTED), 1);
+    assert.equal(rig.counter(CTC_CONNECTIONS), 1);
+  });
+
+  it("translates IPv6, and what an ICMPv6 error quotes", () => {
+    const rig = new ConntrackRig(100);
+    const there = { dst: "fd00::2", srcPort: 7, dstPort: 53 };
+    const nat = { kind: "src", min: "2001:db8::1" } as const;
+    rig.send(udpFrame({ ...there, src: "fd00::1" }), { commit: true, nat });
+    const outer = udpFrame({ ...there, src: "2001:db8::1" });
+    assert.deepEqual(rig.frame(), outer);
+    const error = { src: "fd00::9", type: 1, code: 4 };
+    const about = icmpFrame({ ...error, dst: "2001:db8::1", payload: outer.slice(14) });
+    assert.equal(rig.send(about, undo), "rel|rpl|trk|dnat");
+    const inner = udpFrame({ ...there, src: "fd00::1" });
+    assert.deepEqual(rig.frame(), icmpFrame({ ...error, dst: "fd00::1", payload: inner.slice(14) }));
+  });
+
+  it("frees both tuples at the end", () => {
+    const rig = new ConntrackRig(100);
+    const there = udpFrame({ src: A, dst: B, srcPort: 7, dstPort: 53 });
+    for (let i = 0; i < 300; i++) {
+      assert.equal(rig.send(there, commitSource), "new|trk|snat");
+      assert.match(dump(rig)[0]!, /sport=53,dport=7\)/);
+      rig.nowMs += 100_000;
+      if (i % 2 === 0) while (rig.expire());
+    }
   });
 });
 

@@ -106,7 +106,7 @@ export function conntrackSize(max: u32): usize {
   );
 }
 
-/** Lays the table out at `at` (64-byte aligned) and returns the end address. The secret is zero until conntrackSeed. */
+/** Lays the table out at `at` (64-byte aligned) and returns the end address. The secret is zero until seedHash. */
 export function conntrackInit(at: usize, max: u32): usize {
   base = at;
   capacity = max;
@@ -120,13 +120,13 @@ export function conntrackInit(at: usize, max: u32): usize {
   free = 0;
   tick = 0;
   slotsLeft = 0;
-  conntrackSeed(0);
+  seedHash(0);
   conntrackSetTimeouts();
   return end;
 }
 
 /** Makes the hash's secret words out of a seed (splitmix64). Only while the table is empty. */
-export function conntrackSeed(seed: u64): void {
+export function seedHash(seed: u64): void {
   let x = seed;
   for (let i: usize = 0; i < 16; i++) {
     x += 0x9e3779b97f4a7c15;
@@ -250,7 +250,8 @@ export function replyKey(index: u32): v128 {
   return i32x4.replace_lane(key, 3, load<u32>(h, CONN_META));
 }
 
-function hashOfKey(key: v128): u32 {
+/** The hash of a tuple in the table's form. */
+export function hashOfKey(key: v128): u32 {
   return keyHash(
     i32x4.extract_lane(key, 0),
     i32x4.extract_lane(key, 1),

@@ -7,8 +7,7 @@
 //   connection would count the same segment twice.
 // - State bits gather while a frame stays in one zone and start anew in another.
 //
-// Fragments are not reassembled yet: each is invalid. NAT and helpers: conntrackExecute leaves them out (the pipeline
-// refuses them).
+// Fragments are not reassembled yet: each is invalid. Helpers (alg) are left out.
 import {
   COLD_DST6,
   COLD_LABEL,
@@ -25,7 +24,9 @@ import {
   CT_F_FORCE,
   CT_F_LABEL,
   CT_F_MARK,
+  CT_F_NAT,
   CTC_FULL,
+  CTC_NAT_EXHAUSTED,
 } from "../datapath/abi.ts";
 import {
   B_CT,
@@ -33,11 +34,13 @@ import {
   B_CT_IPV6_SRC,
   B_CT_LABEL,
   B_META,
+  CS_DST_NAT,
   CS_ESTABLISHED,
   CS_INVALID,
   CS_NEW,
   CS_RELATED,
   CS_REPLY_DIR,
+  CS_SRC_NAT,
   CS_TRACKED,
   O_CT_IPV6_DST,
   O_CT_IPV6_SRC,
@@ -66,6 +69,7 @@ import {
   src6,
   tuple,
 } from "./conntrack-key.ts";
+import { natChoose, natFrame, natSeed, setReversedPorts } from "./conntrack-nat.ts";
 import { otherNew, otherUpdate } from "./conntrack-other.ts";
 import {
   allocate,
@@ -75,13 +79,14 @@ import {
   conntrackHot,
   conntrackInit,
   conntrackNext,
-  conntrackSeed,
   conntrackSetTimeout,
   conntrackSize,
   count,
+  giveBack,
   insert,
   lookup,
   remove,
+  seedHash,
 } from "./conntrack-table.ts";
 import { TCP_REOPEN, TCP_STILL_NEW, TCP_VALID, tcpNew, tcpOpens, tcpUpdate } from "./conntrack-tcp.ts";
 import {
@@ -103,7 +108,6 @@ export {
   conntrackHot,
   conntrackInit,
   conntrackNext,
-  conntrackSeed,
   conntrackSetTimeout,
   conntrackSize,
 };
@@ -115,9 +119,16 @@ const CT_MARK: usize = 12;
 const CT_MARK_MASK: usize = 16;
 const CT_LABEL: usize = 20;
 const CT_LABEL_MASK: usize = 36;
+const CT_NAT: usize = 52;
 
 const PORT_FTP: u32 = 0x1500; // 21, 69 as they stand in memory
 const PORT_TFTP: u32 = 0x4500;
+
+/** Seeds the table's hash and NAT's choices. Only while the table is empty. */
+export function conntrackSeed(seed: u64): void {
+  seedHash(seed);
+  natSeed(seed);
+}
 
 /** Runs the A_CT word at `action` on the frame in PKT, whose KEY is current; writes the connection fields of KEY. */
 export function conntrackExecute(action: usize): void {
@@ -132,6 +143,11 @@ export function conntrackExecute(action: usize): void {
     const h = conntrackHot(cached - 1);
     if ((load<u16>(h, CONN_ZONE) as u32) == zone && !isHelperPort(h)) {
       // Judged before in this zone.
+      if ((flags & CT_F_NAT) != 0) {
+        const how = load<u32>(PKT, PKT_CONN_FLAGS);
+        translate(cached - 1, (how & PKT_CONN_F_REPLY) != 0, (how & PKT_CONN_F_RELATED) != 0);
+        store<u32>(PKT, 0, PKT_CONN);
+      }
       storeZone(zone);
       readMarkAndLabel(cached - 1, h);
       setMarkAndLabel(action, flags, cached - 1, h);
@@ -148,8 +164,12 @@ export function conntrackExecute(action: usize): void {
   if ((bswap<u16>(load<u16>(KEY, O_CT_ZONE)) as u32) != zone) state = 0;
 
   const now = load<u64>(PKT, PKT_NOW);
-  let found = lookup(tuple, reversed, hash, src6, dst6, now);
-  const reply = (found & 1) != 0;
+  const translated = (state & (CS_SRC_NAT | CS_DST_NAT)) != 0;
+  // A frame that NAT has changed in this zone is found by the tuple that answers it.
+  const found = translated
+    ? lookup(reversed, tuple, hash, dst6, src6, now)
+    : lookup(tuple, reversed, hash, src6, dst6, now);
+  const reply = found != 0 && ((found & 1) != 0) != translated;
   let index: i32 = ((found >> 1) as i32) - 1;
   if (force && reply) {
     // ct(force,commit): a connection that was opened the other way gives way to one opened this way.
@@ -177,6 +197,9 @@ export function conntrackExecute(action: usize): void {
         state = CS_INVALID;
       }
     }
+    if (index >= 0 && (flags & CT_F_NAT) != 0 && (state & (CS_SRC_NAT | CS_DST_NAT)) == 0) {
+      state |= natFrame(index as u32, reply, related);
+    }
   } else if (related) {
     // An error about a connection that is not there.
     state = CS_INVALID;
@@ -187,7 +210,10 @@ export function conntrackExecute(action: usize): void {
   if (fresh) {
     if (opens()) {
       state = CS_NEW;
-      if ((flags & CT_F_COMMIT) != 0) index = create(now);
+      if ((flags & CT_F_COMMIT) != 0) {
+        index = create(now, (flags & CT_F_NAT) != 0 ? action + CT_NAT : 0);
+        if (index >= 0 && (flags & CT_F_NAT) != 0) state |= natFrame(index as u32, false, false);
+      }
     } else {
       state = CS_INVALID;
     }
@@ -198,7 +224,7 @@ export function conntrackExecute(action: usize): void {
     const h = conntrackHot(index as u32);
     setMarkAndLabel(action, flags, index as u32, h);
   }
-  store<u32>(PKT, (index + 1) as u32, PKT_CONN);
+  store<u32>(PKT, (flags & CT_F_NAT) != 0 ? 0 : ((index + 1) as u32), PKT_CONN);
   store<u32>(PKT, (reply ? PKT_CONN_F_REPLY : 0) | (related ? PKT_CONN_F_RELATED : 0), PKT_CONN_FLAGS);
 }
 
@@ -235,8 +261,15 @@ function opens(): bool {
   return true;
 }
 
-/** Commits the frame's connection: its index, or -1 when the table is full. */
-function create(now: u64): i32 {
+/** NAT for a frame that was judged before, unless it has had it in this zone. */
+function translate(index: u32, reply: bool, isRelated: bool): void {
+  const state = load<u8>(KEY, O_CT_STATE) as u32;
+  if ((state & (CS_SRC_NAT | CS_DST_NAT)) != 0) return;
+  store<u8>(KEY, (state | natFrame(index, reply, isRelated)) as u8, O_CT_STATE);
+}
+
+/** Commits the frame's connection, with NAT when `nat` is not 0: its index, or -1 when the table is full or no tuple is free. */
+function create(now: u64, nat: usize): i32 {
   const index = allocate(now);
   if (index < 0) {
     count(CTC_FULL);
@@ -252,6 +285,14 @@ function create(now: u64): i32 {
   if (proto == IPPROTO_TCP) tcpNew(h, l4, l4Present, payload, now);
   else if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) icmpNew(h, now);
   else otherNew(h, now);
+  if (nat != 0) {
+    setReversedPorts(i32x4.extract_lane(reversed, 2));
+    if (!natChoose(index as u32, nat, hash, now)) {
+      count(CTC_NAT_EXHAUSTED);
+      giveBack(index as u32);
+      return -1;
+    }
+  }
   insert(index as u32, now);
   return index;
 }

@@ -1,5 +1,6 @@
 // Random conversations between few hosts, for comparing connection trackers: TCP that mostly behaves, with loss,
 // reordering, repeats, stray segments and resets; UDP; ICMP queries and errors; other protocols; broken frames.
+import { formatIpv4, formatIpv6 } from "../../src/packet/address.ts";
 import { icmpFrame, ipFrame, tcpFrame, udpFrame } from "../../src/packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from "../../src/packet/tcp.ts";
 
@@ -276,4 +277,57 @@ export class Conversations {
     copy[at]! ^= 1 << r(8);
     return copy;
   }
+}
+
+/** An address in a frame, as text that the builders take. */
+function addressAt(frame: Uint8Array, at: number, length: number): string {
+  const part = frame.slice(at, at + length);
+  return length === 4 ? formatIpv4(part) : formatIpv6(part);
+}
+
+/**
+ * What the receiver of an unbroken TCP, UDP or ICMP echo frame may send back: an acknowledgment, a SYN+ACK, a FIN, a
+ * datagram, an echo reply, or an ICMP error that quotes it. Null for other frames.
+ */
+export function answer(frame: Uint8Array, random: (n: number) => number): Uint8Array | null {
+  const six = frame[12] === 0x86;
+  const size = six ? 16 : 4;
+  const at = six ? 22 : 26;
+  const l4 = six ? 54 : 34;
+  if (frame.length < l4 + 8) return null;
+  const dst = addressAt(frame, at, size);
+  const src = addressAt(frame, at + size, size);
+  const word = (offset: number): number => (frame[l4 + offset]! << 8) | frame[l4 + offset + 1]!;
+  const long = (offset: number): number => word(offset) * 65536 + word(offset + 2);
+  const proto = frame[six ? 20 : 23]!;
+  if (random(10) === 0) {
+    const [type, from] = six ? [1 + random(4), "fd00::fe"] : [3, "10.0.0.254"];
+    // (Of 17 bytes of a TCP header OVS changes the one byte of a checksum that is there.)
+    const quoted = [8, 16, 18, 19, 20, 40, 60][random(7)]!;
+    const payload = frame.slice(14, l4 + (six && quoted < 20 ? 20 : quoted));
+    return icmpFrame({ src: random(2) === 0 ? from : src, dst, type, code: random(3), payload });
+  }
+  const ports = { srcPort: word(2), dstPort: word(0) };
+  if (proto === 17) return udpFrame({ src, dst, ...ports, payload: new Uint8Array(random(20)) });
+  if (proto === 1 || proto === 58) {
+    const type = frame[l4]!;
+    if (type !== 8 && type !== 128) return null;
+    return icmpFrame({ src, dst, type: six ? 129 : 0, rest: long(4) });
+  }
+  if (proto !== 6 || frame.length < l4 + 20) return null;
+  const flags = frame[l4 + 13]!;
+  const syn = (flags & TCP_SYN) !== 0;
+  const taken =
+    frame.length - l4 - (frame[l4 + 12]! >>> 4) * 4 + (syn ? 1 : 0) + ((flags & TCP_FIN) !== 0 ? 1 : 0);
+  const seq = (flags & TCP_ACK) !== 0 ? long(8) : 0x1000 * random(1000);
+  const more = [0, 0, 0, TCP_FIN, TCP_PSH, TCP_RST][random(6)]!;
+  return tcpFrame({
+    src,
+    dst,
+    ...ports,
+    flags: syn && (flags & TCP_ACK) === 0 ? TCP_SYN | TCP_ACK : TCP_ACK | more,
+    seq,
+    ack: (long(4) + taken) >>> 0,
+    payload: new Uint8Array(syn ? 0 : random(3) * 50),
+  });
 }
