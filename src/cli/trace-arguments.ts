@@ -1,6 +1,6 @@
 // The arguments of `ofproto/trace`: a flow, perhaps a frame, and the ct_states to come.
 import { Extractor } from "../datapath/extract.ts";
-import { CT_STATE_NAMES, parseFlags } from "../flow/flags-text.ts";
+import { CT_STATE_NAMES, formatFlags } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
 import { parseFlow } from "../flow/flow-text.ts";
 import {
@@ -59,25 +59,27 @@ function parseFrame(text: string): Uint8Array {
   return frame;
 }
 
-/** A ct_state that can be: tracked, and not two of new, established and invalid at a time. */
+/** A ct_state that can be: tracked, and of new, established and invalid one at most. Errors in OVS's words. */
 export function parseCtState(text: string): number {
-  const state = parseFlags(CT_STATE_NAMES, text.replaceAll(",", "|")).flags;
-  const bad = (why: string): never => {
-    throw new MegaflowError("EARGS", why);
-  };
-  if ((state & CS_TRACKED) === 0) {
-    return state === 0 ? 0 : bad('invalid connection state: If "trk" is unset, no other flags may be set');
+  const words = text.split(/[,|\s]+/).filter((w) => w !== "");
+  const unknown = words.find((w) => !CT_STATE_NAMES.names.includes(w));
+  if (unknown !== undefined) {
+    throw new MegaflowError("EARGS", `${unknown}: unknown connection tracking state flag`);
   }
-  if ((state & CS_INVALID) !== 0) {
-    if ((state & ~(CS_TRACKED | CS_INVALID)) !== 0)
-      bad('invalid connection state: when "inv" is set, only "trk" may also be set');
-    return state;
+  const state = words.reduce((bits, w) => bits | (1 << CT_STATE_NAMES.names.indexOf(w)), 0);
+  const why = impossible(state);
+  if (why === null) return state;
+  const given = formatFlags(CT_STATE_NAMES, state);
+  throw new MegaflowError("EARGS", `${given}: invalid connection state: ${why}`);
+}
+
+function impossible(state: number): string | null {
+  const has = (bits: number): boolean => (state & bits) === bits;
+  if (state !== 0 && !has(CS_TRACKED)) return 'If "trk" is unset, no other flags are set';
+  if (has(CS_INVALID) && state !== (CS_TRACKED | CS_INVALID)) {
+    return 'when "inv" is set, only "trk" may also be set';
   }
-  if ((state & CS_NEW) !== 0 && (state & CS_ESTABLISHED) !== 0) {
-    bad('invalid connection state: "new" and "est" are mutually exclusive');
-  }
-  if ((state & CS_NEW) !== 0 && (state & CS_REPLY_DIR) !== 0) {
-    bad('invalid connection state: "new" and "rpl" are mutually exclusive');
-  }
-  return state;
+  if (has(CS_NEW | CS_ESTABLISHED)) return '"new" and "est" are mutually exclusive';
+  if (has(CS_NEW | CS_REPLY_DIR)) return '"new" and "rpy" are mutually exclusive';
+  return null;
 }

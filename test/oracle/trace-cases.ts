@@ -38,16 +38,22 @@ const ANTREA_ADDRESSES = [
   "100.96.0.7",
   "100.70.238.176",
   "100.64.0.1",
+  "100.66.10.10",
+  "100.67.7.7",
+  "169.254.0.253",
   "8.8.8.8",
 ];
 
 /** Words for ofproto/trace: something that may pass through an Antrea node. */
-export function antreaFlow(rnd: Random, ports: readonly number[] = [1, 2, 3, 4, 5, 6]): string[] {
-  const port = pick(rnd, ports);
-  const pod = rnd(3) > 0 && port >= 3 && port <= 6;
-  const src = pod ? ANTREA_MACS[port - 2]! : pick(rnd, ANTREA_MACS);
+export function antreaFlow(rnd: Random, version: "v0.6" | "v2"): string[] {
+  // Where the tunnel, the gateway and the Pods are: Pods count from 100.96.1.2.
+  const [tunnel, gateway, firstPod] = version === "v2" ? [32768, 32769, 1] : [1, 2, 3];
+  const port = pick(rnd, [tunnel, gateway, firstPod, firstPod + 1, firstPod + 2, firstPod + 3]);
+  const pod = rnd(4) > 0 && port >= firstPod && port < firstPod + 4;
+  const host = port - firstPod + 2;
+  const src = pod ? `0e:5a:10:60:01:0${host}` : pick(rnd, ANTREA_MACS);
   const parts = [`in_port=${port}`];
-  if (port === 1 && rnd(2) === 0) {
+  if (port === tunnel && rnd(2) === 0) {
     parts.push("tun_id=0", "tun_src=192.168.100.12", "tun_dst=192.168.100.11");
   }
   if (rnd(8) === 0) {
@@ -63,7 +69,9 @@ export function antreaFlow(rnd: Random, ports: readonly number[] = [1, 2, 3, 4, 
     return [parts.join(",")];
   }
   const proto = pick(rnd, ["tcp", "tcp", "udp", "icmp", "sctp"]);
-  const nwSrc = pod ? `100.96.1.${port - 1}` : pick(rnd, ANTREA_ADDRESSES);
+  const nwSrc = pod ? `100.96.1.${host}` : pick(rnd, ANTREA_ADDRESSES);
+  if (rnd(3) === 0) parts.push(`dp_hash=${1 + rnd(99)}`);
+  if (rnd(9) === 0) parts.push("pkt_mark=0x80000000");
   parts.push(proto, `dl_src=${src}`, `dl_dst=${pick(rnd, [...ANTREA_MACS, "aa:bb:cc:dd:ee:ff"])}`);
   parts.push(
     `nw_src=${nwSrc}`,
