@@ -1,0 +1,7 @@
+// Files that benches read, found from the compiled place of this file (dist/bench).
+import { fileURLToPath } from "node:url";
+
+/** The flows of one node of a current Antrea. */
+export const ANTREA_FLOWS = fileURLToPath(
+  new URL("../../test/fixtures/antrea/antrea-v2-node1.flows", import.meta.url),
+);

@@ -1,0 +1,125 @@
+// The harness of the benches. A bench is a file NAME.bench.ts here that answers one question and exports
+//
+//   export const name = "flow-text";                          // as it is called on the command line
+//   export const question = "How fast are flow files read?";
+//   export function run(context: BenchContext): BenchResult;
+//
+// bench/run.ts finds it there. Small operations are measured with the library `benchmark` (measureOperation), frames per
+// second with a plain timed loop over batches (measureFrames). Every bench hashes its output, so that the work cannot be
+// optimised away and a wrong answer cannot pass for a fast one: equal seeds give equal hashes, in smoke mode too.
+import { createHash } from "node:crypto";
+import Benchmark from "benchmark";
+
+export interface BenchContext {
+  /** Of everything random in a bench. */
+  readonly seed: number;
+  /** A moment only, to see that the bench works. */
+  readonly smoke: boolean;
+}
+
+/** What is counted: frames, or calls of something smaller. */
+export type Unit = "frame" | "operation";
+
+export interface BenchResult {
+  readonly unit: Unit;
+  /** Nanoseconds of one unit, of each run. */
+  readonly nsPerUnit: readonly number[];
+  /** Units of all runs. */
+  readonly count: number;
+  /** Of the output. */
+  readonly hash: string;
+}
+
+export interface Bench {
+  readonly name: string;
+  readonly question: string;
+  run(context: BenchContext): BenchResult;
+}
+
+const RUNS = 5;
+const RUN_MS = 1000;
+const SMOKE_MS = 20;
+
+/** Sixteen hexadecimal digits of what a bench put out. */
+export function hashOf(...parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/**
+ * Measures `call`, which does `perCall` operations, with the library: its samples are the runs.
+ * `hash` is the output's, made by the bench before or after.
+ */
+export function measureOperation(
+  context: BenchContext,
+  perCall: number,
+  call: () => void,
+  hash: string,
+): BenchResult {
+  const options = context.smoke
+    ? { maxTime: SMOKE_MS / 1000, minSamples: 1, minTime: SMOKE_MS / 1000 }
+    : { maxTime: (RUNS * RUN_MS) / 1000, minSamples: RUNS };
+  const bench = new Benchmark({ fn: call, ...options });
+  bench.run({ async: false });
+  if (bench.error !== undefined) throw bench.error;
+  const nsPerUnit = bench.stats.sample.map((seconds) => (seconds * 1e9) / perCall);
+  return { unit: "operation", nsPerUnit, count: bench.count * nsPerUnit.length * perCall, hash };
+}
+
+/**
+ * Measures `batch`, which handles a batch of frames and gives their number, in a plain loop: five runs of a second after
+ * one of warming up.
+ */
+export function measureFrames(context: BenchContext, batch: () => number, hash: string): BenchResult {
+  const runMs = context.smoke ? SMOKE_MS : RUN_MS;
+  const nsPerUnit: number[] = [];
+  let count = 0;
+  for (let run = context.smoke ? 1 : 0; run <= (context.smoke ? 1 : RUNS); run++) {
+    let frames = 0;
+    const begin = process.hrtime.bigint();
+    const end = begin + BigInt(runMs) * 1_000_000n;
+    let now = begin;
+    while (now < end) {
+      for (let i = 0; i < 16; i++) frames += batch();
+      now = process.hrtime.bigint();
+    }
+    if (run === 0) continue;
+    nsPerUnit.push(Number(now - begin) / frames);
+    count += frames;
+  }
+  return { unit: "frame", nsPerUnit, count, hash };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** A result as `--json` prints it: frames in the form that DESIGN section 6 gives, operations likewise. */
+export function resultLine(name: string, result: BenchResult): Record<string, unknown> {
+  const millions = (ns: number) => Number((1000 / ns).toPrecision(4));
+  const ns = Number(median(result.nsPerUnit).toPrecision(4));
+  const runs = result.nsPerUnit.map(millions);
+  const { count, hash, unit } = result;
+  if (unit === "operation") {
+    return {
+      workload: name,
+      moperations_per_s: millions(ns),
+      ns_per_operation: ns,
+      operations: count,
+      runs,
+      hash,
+    };
+  }
+  return {
+    workload: name,
+    mframes_per_s: millions(ns),
+    ns_per_frame: ns,
+    frames: count,
+    runs,
+    hash,
+    peer: null,
+  };
+}

@@ -1,0 +1,75 @@
+// Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--save FILE] [--compare FILE [--tolerance X]]
+//   --save FILE      keep the medians (nanoseconds) as a baseline
+//   --compare FILE   hold them against a baseline; exit status 1 when one is slower by more than the tolerance (0.25)
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { type Bench, median, resultLine } from "./harness.ts";
+
+const SEED = 1;
+const TOLERANCE = 0.25;
+
+/** The benches of this folder, by name. */
+export async function loadBenches(): Promise<Bench[]> {
+  const files = readdirSync(new URL(".", import.meta.url)).filter((file) => file.endsWith(".bench.js"));
+  const benches: Bench[] = [];
+  for (const file of files.sort()) benches.push((await import(new URL(file, import.meta.url).href)) as Bench);
+  return benches;
+}
+
+/** Runs what the arguments ask for and prints it; gives the exit status. */
+export async function runBenches(args: readonly string[], print: (line: string) => void): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      smoke: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      seed: { type: "string", default: String(SEED) },
+      save: { type: "string" },
+      compare: { type: "string" },
+      tolerance: { type: "string", default: String(TOLERANCE) },
+    },
+  });
+  const all = await loadBenches();
+  const unknown = positionals.filter((name) => !all.some((bench) => bench.name === name));
+  if (unknown.length > 0) {
+    print(`no such bench: ${unknown.join(", ")}; there are ${all.map((bench) => bench.name).join(", ")}`);
+    return 2;
+  }
+  const chosen = positionals.length === 0 ? all : all.filter((bench) => positionals.includes(bench.name));
+  const baseline: Record<string, number> =
+    values.compare === undefined ? {} : JSON.parse(readFileSync(values.compare, "utf8"));
+  const medians: Record<string, number> = {};
+  let slower = 0;
+
+  if (!values.json)
+    print(`${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, seed ${values.seed}`);
+  for (const bench of chosen) {
+    const result = bench.run({ seed: Number(values.seed), smoke: values.smoke });
+    const ns = median(result.nsPerUnit);
+    medians[bench.name] = ns;
+    let verdict = "";
+    const before = baseline[bench.name];
+    if (before !== undefined) {
+      verdict = `  ${(before / ns).toFixed(2)} times the baseline's speed`;
+      if (ns > before * (1 + Number(values.tolerance))) {
+        slower++;
+        verdict += " (too slow)";
+      }
+    }
+    if (values.json) print(JSON.stringify(resultLine(bench.name, result)));
+    else {
+      const spread = `${Math.min(...result.nsPerUnit).toFixed(1)}-${Math.max(...result.nsPerUnit).toFixed(1)}`;
+      const speed = `${(1000 / ns).toFixed(3)} M ${result.unit}s/s  ${ns.toFixed(1)} ns (${spread})`;
+      print(`${bench.name.padEnd(20)} ${speed}  ${result.hash}${verdict}`);
+    }
+  }
+  if (values.save !== undefined) writeFileSync(values.save, JSON.stringify(medians, null, 2) + "\n");
+  return slower > 0 ? 1 : 0;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  process.exitCode = await runBenches(process.argv.slice(2), console.log);
+}
