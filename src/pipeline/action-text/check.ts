@@ -29,10 +29,30 @@ interface Known {
 
 /** Null when the actions fit, else the OpenFlow name of the error. Settles the `fact` of mod actions. */
 export function checkActions(actions: readonly Action[], match: Match, tableId: number): string | null {
-  const known: Known = { flow: match.flow.clone(), vlans: 0 };
+  $depth = 0;
+  const known = copyOf(match.flow, 0);
   if ((match.flow.get16(L.O_VLAN0_TCI) & CFI) !== 0) known.vlans = 1;
   if (known.vlans === 1 && (match.flow.get16(L.O_VLAN1_TCI) & CFI) !== 0) known.vlans = 2;
   return checkList(actions, known, tableId);
+}
+
+/** One per level of nesting: a copy for each flow of a big file would cost more than the checks. */
+const $known: Known[] = [];
+let $depth = 0;
+
+function copyOf(flow: Flow, vlans: number): Known {
+  const known = ($known[$depth] ??= { flow: new Flow(), vlans: 0 });
+  known.flow.copyFrom(flow);
+  known.vlans = vlans;
+  return known;
+}
+
+/** Checks actions inside another action: what they change is not known outside. */
+function checkNested(actions: readonly Action[], known: Known, tableId: number): string | null {
+  $depth++;
+  const error = checkList(actions, copyOf(known.flow, known.vlans), tableId);
+  $depth--;
+  return error;
 }
 
 function checkList(actions: readonly Action[], known: Known, tableId: number): string | null {
@@ -104,9 +124,9 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "learn":
       return checkLearn(action.specs, flow);
     case "clone":
-      return checkList(action.actions, { flow: flow.clone(), vlans: known.vlans }, tableId);
+      return checkNested(action.actions, known, tableId);
     case "write_actions":
-      return checkList(action.actions, { flow: flow.clone(), vlans: known.vlans }, 255);
+      return checkNested(action.actions, known, 255);
     case "ct":
       return checkCt(action, known);
     case "delete_field":
@@ -168,7 +188,7 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   if (!action.commit && (action.exec.length > 0 || (nat !== null && nat.kind !== "undo"))) {
     return "OFPBAC_BAD_ARGUMENT";
   }
-  return checkList(action.exec, { flow: flow.clone(), vlans: known.vlans }, 255);
+  return checkNested(action.exec, known, 255);
 }
 
 /** The learned flow's own match grows spec by spec, and its fields' prerequisites are looked for there. */
