@@ -10,7 +10,7 @@ import type { Action } from "./action.ts";
 import { checkActions } from "./action-text/check.ts";
 import type { ActionContext, ActionParser, OuterAction } from "./action-text/context.ts";
 import * as control from "./action-text/control.ts";
-import { parseCt } from "./action-text/ct.ts";
+import { parseCt, parseNat } from "./action-text/ct.ts";
 import { parseDecap, parseEncap } from "./action-text/encap.ts";
 import { formatActionList, type Spelling } from "./action-text/format.ts";
 import * as hash from "./action-text/hash.ts";
@@ -118,7 +118,13 @@ const PARSERS: ReadonlyMap<string, ActionParser> = new Map<string, ActionParser>
   ["multipath", hash.parseMultipath],
   ["learn", parseLearn],
   ["ct", parseCt],
-  ["nat", refuse('Cannot have NAT action outside of "ct" action')],
+  [
+    "nat",
+    (at) => {
+      parseNat(at);
+      throw at.errorAtKey('Cannot have NAT action outside of "ct" action');
+    },
+  ],
   ["ct_clear", plain({ type: "ct_clear" })],
   ["clone", (at, _, nested) => ({ type: "clone", actions: nested(at.value, at.valueAt, "clone") })],
   ["exit", plain({ type: "exit" })],

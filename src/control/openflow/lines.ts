@@ -30,10 +30,9 @@ export function parseLines<T>(text: string, file: string | undefined, parse: (li
       number++;
       const comment = part.indexOf("#");
       if (comment >= 0) part = part.slice(0, comment);
-      part = part.trimEnd();
-      if (part.endsWith("\\") && pos < text.length) {
+      if (pos < text.length && part.trimEnd().endsWith("\\")) {
         // A blank keeps the columns of the first line right.
-        line += `${part.slice(0, -1)} `;
+        line += `${part.trimEnd().slice(0, -1)} `;
         continue;
       }
       line += part;

@@ -66,7 +66,7 @@ export function parseCt(at: Scanner, context: ActionContext, nested: ParseNested
 }
 
 /** What stands between nat's parentheses; nothing at all gives "undo", nat for packets of a known connection. */
-function parseNat(at: Scanner): NatSpec {
+export function parseNat(at: Scanner): NatSpec {
   let kind: NatSpec["kind"] = "undo";
   let range: NatRange = { minAddr: null, maxAddr: null, minPort: 0, maxPort: 0 };
   let persistent = false;

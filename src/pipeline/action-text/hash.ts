@@ -33,12 +33,20 @@ function bundle(at: Scanner, context: ActionContext, load: boolean): Action {
   const words = whole.split(/[, ]+/).filter((word) => word !== "");
   const [fields, basis, algorithm, memberType] = words;
   const dstText = load ? words[4] : undefined;
-  const membersText = words[load ? 5 : 4];
+  // The members are all the rest, up to a colon their keyword.
+  const membersText = new RegExp(`^[, ]*(?:[^, ]+[, ]+){${load ? 5 : 4}}(.+)$`).exec(whole)?.[1];
   if (membersText === undefined) throw at.errorAtValue(`${whole}: not enough arguments to bundle action`);
   const colon = membersText.indexOf(":");
   const delimiter = colon < 0 ? membersText : membersText.slice(0, colon);
   if (delimiter !== "members" && delimiter !== "slaves") {
     throw at.errorAtValue(`${whole}: missing member delimiter, expected \`members', got \`${delimiter}'`);
+  }
+  const members: number[] = [];
+  for (const text of membersText.slice(colon + 1).split(/[, ]+/)) {
+    if (text === "" || text === "[" || text === "]") continue;
+    const port = parsePort(text, context.portByName);
+    if (port === undefined) throw at.errorAtValue(`${text}: bad port number`);
+    members.push(port);
   }
   if (!HASH_FIELDS.has(fields!)) throw at.errorAtValue(`${whole}: unknown fields \`${fields}'`);
   if (algorithm !== "active_backup" && algorithm !== "hrw") {
@@ -46,13 +54,6 @@ function bundle(at: Scanner, context: ActionContext, load: boolean): Action {
   }
   if (memberType!.toLowerCase() !== "ofport") {
     throw at.errorAtValue(`${whole}: unknown member_type \`${memberType}'`);
-  }
-  const members: number[] = [];
-  for (const text of [membersText.slice(colon + 1), ...words.slice(load ? 6 : 5)]) {
-    if (text === "" || text === "[" || text === "]") continue;
-    const port = parsePort(text, context.portByName);
-    if (port === undefined) throw at.errorAtValue(`${text}: bad port number`);
-    members.push(port);
   }
   const dst = dstText === undefined ? null : atValue(at, () => parseSubfield(dstText));
   if (dst !== null && dst.bits < 16) throw at.errorAtValue("OFPBAC_BAD_ARGUMENT");

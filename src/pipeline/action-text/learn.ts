@@ -1,6 +1,6 @@
 // The learn action (ovs-actions(7), "The learn action"): text in.
 
-import { type Field, fieldByName, type Subfield } from "../../flow/field.ts";
+import type { Field, Subfield } from "../../flow/field.ts";
 import { parseField } from "../../flow/field-text.ts";
 import { parseSubfield, parseSubfieldPrefix, wholeField } from "../../flow/subfield.ts";
 import { MegaflowError } from "../../lib/errors.ts";
@@ -99,9 +99,8 @@ function parseSpec(whole: string, at: Scanner, context: ActionContext): LearnSpe
   const name = at.key;
   const field = fieldByPlainName(name);
   if (field !== undefined) return parseFieldSpec(whole, at, field, context);
-  if (name.includes("[") && fieldByName(name.slice(0, name.indexOf("["))) !== undefined) {
-    return parseSubfieldSpec(whole, at);
-  }
+  const subfield = name.includes("[") ? trySubfield(name) : "";
+  if (typeof subfield !== "string") return parseSubfieldSpec(whole, at, subfield, context);
   if (name === "load") return parseLoadSpec(at);
   if (name === "output") {
     const { subfield: src, rest } = atValue(at, () => parseSubfieldPrefix(at.value));
@@ -132,8 +131,9 @@ function parseFieldSpec(whole: string, at: Scanner, field: Field, context: Actio
 }
 
 /** `SUBFIELD`, `SUBFIELD=SUBFIELD`, `SUBFIELD=NUMBER` */
-function parseSubfieldSpec(whole: string, at: Scanner): LearnSpec {
-  const dst = atValue(at, () => parseSubfield(at.key));
+function parseSubfieldSpec(whole: string, at: Scanner, dst: Subfield, context: ActionContext): LearnSpec {
+  // All of a field takes values in the field's own form.
+  if (dst.bits === dst.field.bits) return parseFieldSpec(whole, at, dst.field, context);
   if (at.value === "") return { kind: "match", src: dst, dst, bits: dst.bits };
   const source = trySubfield(at.value);
   if (typeof source !== "string") return matchOf(whole, at, source, dst);
@@ -173,12 +173,13 @@ function neither(whole: string, at: Scanner, subfieldError: string, valueError: 
 /** `load:VALUE->SUBFIELD`, `load:SUBFIELD->SUBFIELD` */
 function parseLoadSpec(at: Scanner): LearnSpec {
   const text = at.value;
+  const arrow = text.indexOf("->");
+  if (arrow < 0) throw at.errorAtValue(`load: missing \`->' in \`${text}'`);
+  if (arrow === 0) throw at.errorAtValue(`load: missing source before \`->' in \`${text}'`);
   const bracket = text.indexOf("[");
   const dash = text.indexOf("-");
   const value = leadingInteger(text);
   if (value !== null && (bracket < 0 || dash < 0 || dash < bracket)) {
-    const arrow = text.indexOf("->");
-    if (arrow < 0) throw at.errorAtValue(`load: missing \`->' in \`${text}'`);
     const dst = atValue(at, () => parseSubfield(text.slice(arrow + 2)));
     if (value >> BigInt(dst.bits) !== 0n) {
       throw at.errorAtValue(`${text}: value does not fit into ${dst.bits} bits`);

@@ -93,17 +93,15 @@ export function numberOf(bytes: Uint8Array): bigint {
   return value;
 }
 
-/** An Ethernet address as six bytes; throws `invalid mac address TEXT`. */
+/**
+ * An Ethernet address as six bytes; throws `invalid mac address TEXT`. As ovs-ofctl reads it for mod_dl_*: numbers are cut
+ * to 8 bits, and what follows the sixth does not count.
+ */
 export function macAddress(at: Scanner): Uint8Array {
-  const parts = at.value.split(":");
-  const bytes = new Uint8Array(6);
-  let ok = parts.length === 6;
-  for (let i = 0; ok && i < 6; i++) {
-    ok = /^[0-9a-fA-F]{1,2}$/.test(parts[i]!);
-    bytes[i] = Number.parseInt(parts[i]!, 16);
-  }
-  if (!ok) throw at.errorAtValue(`invalid mac address ${at.value}`);
-  return bytes;
+  const h = "([0-9a-fA-F]+)";
+  const m = new RegExp(`^${h}:${h}:${h}:${h}:${h}:${h}`).exec(at.value);
+  if (m === null) throw at.errorAtValue(`invalid mac address ${at.value}`);
+  return Uint8Array.from(m.slice(1), (digits) => Number.parseInt(digits.slice(-2), 16));
 }
 
 /** Four bytes of a dotted IPv4 address, null when it is none. */
