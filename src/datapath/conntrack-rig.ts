@@ -191,30 +191,4 @@ export class ConntrackRig {
   expire(): boolean {
     return this.kernel.exports.conntrackExpire(BigInt(this.nowMs)) !== 0;
   }
-
-  /**
-   * Nanoseconds of one ct action, over `rounds` times all of `frames`. Frames are parsed once; their PKT and KEY are put
-   * back before each action, which the time includes. `checksum` adds up the states seen.
-   */
-  time(frames: readonly Uint8Array[], action: CtAction, rounds: number): { ns: number; checksum: number } {
-    const { bytes, words, exports } = this.kernel;
-    const saved = frames.map((frame) => {
-      this.receive(frame);
-      return { frame, head: words.slice(PKT / 4, PKT / 4 + 20), key: words.slice(KEY / 4, KEY / 4 + 32) };
-    });
-    words.set(ctWords(action), PROGRAM / 4);
-    const execute = exports.conntrackExecute as (at: number) => void;
-    let checksum = 0;
-    const begin = process.hrtime.bigint();
-    for (let round = 0; round < rounds; round++) {
-      for (const { frame, head, key } of saved) {
-        bytes.set(frame, FRAME);
-        words.set(head, PKT / 4);
-        words.set(key, KEY / 4);
-        execute(PROGRAM);
-        checksum += bytes[KEY + O_CT_STATE]!;
-      }
-    }
-    return { ns: Number(process.hrtime.bigint() - begin) / (rounds * frames.length), checksum };
-  }
 }

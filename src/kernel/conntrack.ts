@@ -17,7 +17,6 @@ import {
   CONN_FLAGS,
   CONN_MARK,
   CONN_PORTS,
-  CONN_PROTO,
   CONN_SRC,
   CONN_ZONE,
   CT_F_COMMIT,
@@ -49,6 +48,8 @@ import {
   O_CT_STATE,
   O_CT_TP_SRC,
   O_CT_ZONE,
+  O_NW_PROTO,
+  O_TP_SRC,
 } from "../flow/layout.ts";
 import { icmp6Opens, icmpNew, icmpOpens, icmpUpdate } from "./conntrack-icmp.ts";
 import {
@@ -97,7 +98,6 @@ import {
   PKT_CONN_F_REPLY,
   PKT_CONN_FLAGS,
   PKT_KEY_MAP,
-  PKT_L4,
   PKT_NOW,
 } from "./memory.ts";
 
@@ -141,7 +141,7 @@ export function conntrackExecute(action: usize): void {
 
   if (cached != 0 && !force) {
     const h = conntrackHot(cached - 1);
-    if ((load<u16>(h, CONN_ZONE) as u32) == zone && !isHelperPort(h)) {
+    if ((load<u16>(h, CONN_ZONE) as u32) == zone && !isHelperPort()) {
       // Judged before in this zone.
       if ((flags & CT_F_NAT) != 0) {
         const how = load<u32>(PKT, PKT_CONN_FLAGS);
@@ -235,12 +235,11 @@ export function conntrackClear(): void {
 }
 
 /** OVS never takes FTP and TFTP control frames for judged. */
-function isHelperPort(h: usize): bool {
-  const p = load<u8>(h, CONN_PROTO) as u32;
-  if (p != IPPROTO_TCP && p != IPPROTO_UDP) return false;
-  const ports = load<u32>((load<u32>(PKT) as usize) + (load<u32>(PKT, PKT_L4) as usize));
+function isHelperPort(): bool {
+  const p = load<u8>(KEY, O_NW_PROTO) as u32;
+  const ports = load<u32>(KEY, O_TP_SRC);
   if (p == IPPROTO_TCP) return (ports & 0xffff) == PORT_FTP || ports >> 16 == PORT_FTP;
-  return ports >> 16 == PORT_TFTP;
+  return p == IPPROTO_UDP && ports >> 16 == PORT_TFTP;
 }
 
 /** The protocol's judgement on a frame of a known connection: TCP_*. */
