@@ -113,9 +113,9 @@ export class RecircTable {
     return this.#nextId;
   }
 
-  /** Forgets every state made since `mark`: a trace leaves nothing behind but the count. */
-  forgetFrom(mark: number): void {
-    for (let id = mark; id < this.#nextId; id++) this.#forget(id);
+  /** Forgets every state made since `mark` but those of `kept`: a trace leaves nothing behind but the count. */
+  forgetFrom(mark: number, kept: ReadonlySet<number>): void {
+    for (let id = mark; id < this.#nextId; id++) if (!kept.has(id)) this.#forget(id);
   }
 
   #forget(id: number): void {

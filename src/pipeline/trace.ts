@@ -44,18 +44,23 @@ export function traceFlow(ctx: Context, request: TraceRequest): string {
   const mark = recirc.mark();
   const pending: PendingRecirc[] = [];
   const ctNext = [...request.ctNext];
+  // As in OVS, only the recirculations still to be followed keep their ids after each part.
+  const tidy = (): void => recirc.forgetFrom(mark, new Set(pending.map((p) => p.id)));
   let text = traceOne(ctx, request.flow, request, pending);
+  tidy();
   for (let count = 0; pending.length > 0; count++) {
     if (count > RECIRCULATIONS_MAX) {
       text += `\n\n${RULER}\nTrace reached the recirculation limit.  Sopping the trace here.`;
       text += `\nQueued but not processed: ${pending.length} recirculations.`;
+      pending.length = 0;
+      tidy();
       break;
     }
     const next = pending.shift()!;
     text += resumeText(next, ctNext);
     text += traceOne(ctx, next.flow, request, pending);
+    tidy();
   }
-  recirc.forgetFrom(mark);
   return text;
 }
 
