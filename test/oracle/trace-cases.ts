@@ -109,8 +109,31 @@ const ip = (rnd: Random): string => `10.0.${rnd(2)}.${1 + rnd(3)}`;
 const ip6 = (rnd: Random): string => `fd00::${1 + rnd(3)}`;
 const isIp = (kind: Kind): boolean => kind.word !== "" && !kind.arp;
 
-/** A flow file of up to four tables. */
-export function makePipeline(rnd: Random): string {
+/** A group file: ids 1 to 5, one of each kind. */
+export function makeGroups(rnd: Random): string {
+  const output = (): string => `output:${1 + rnd(5)}`;
+  const change = (): string =>
+    pick(rnd, [
+      output(),
+      `set_field:${mac(rnd)}->eth_src,${output()}`,
+      `set_field:${rnd(4)}->reg0,resubmit(,3)`,
+      `set_field:${mac(rnd)}->eth_dst,resubmit(,2)`,
+      "set_field:1->reg1",
+    ]);
+  const weighted = (): string => `weight=${1 + rnd(4)},actions=${change()}`;
+  return [
+    `group_id=1,type=all,bucket=actions=${change()},bucket=actions=${change()},bucket=actions=${change()}`,
+    `group_id=2,type=indirect,bucket=actions=${change()}`,
+    `group_id=3,type=select,bucket=${weighted()},bucket=${weighted()},bucket=${weighted()}`,
+    `group_id=4,type=fast_failover,bucket=watch_port=${pick(rnd, [1, 2, 77])},actions=${change()},bucket=watch_port=3,actions=${change()}`,
+    `group_id=5,type=select,selection_method=hash,fields(${pick(rnd, ["eth_dst", "ip_src,ip_dst", "eth_src=ff:ff:ff:00:00:00,nw_ttl"])}),bucket=${weighted()},bucket=${weighted()}`,
+  ]
+    .join("\n")
+    .concat("\n");
+}
+
+/** A flow file of up to four tables; `groups`: it may use those of makeGroups. */
+export function makePipeline(rnd: Random, groups = false): string {
   const lines: string[] = [];
   let priority = 1;
   for (let table = 0; table < 4; table++) {
@@ -119,6 +142,7 @@ export function makePipeline(rnd: Random): string {
       const cookie = rnd(2) === 0 ? "" : `cookie=0x${(rnd(0xffff) + 1).toString(16)},`;
       const match = makeMatch(rnd, kind);
       let actions = makeActions(rnd, kind, table);
+      if (groups && rnd(3) === 0) actions = `group:${1 + rnd(5)},${actions}`;
       // OVS wants the tag in the match.
       if (/dl_vlan=5|vlan_tci=0x1000/.test(match) && rnd(2) === 0)
         actions = `${pick(rnd, ["pop_vlan", "set_field:2->vlan_pcp"])},${actions}`;
