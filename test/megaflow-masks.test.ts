@@ -6,9 +6,8 @@ import { parseFlowFile } from "../src/control/openflow/flow-file.ts";
 import { parseGroupFile } from "../src/control/openflow/group-file.ts";
 import { formatDatapathActions } from "../src/datapath/action-text.ts";
 import type { Translation } from "../src/datapath/upcall.ts";
-import { Flow, KEY_WORDS } from "../src/flow/flow.ts";
+import { type Flow, KEY_WORDS } from "../src/flow/flow.ts";
 import { formatFlow, parseFlow } from "../src/flow/flow-text.ts";
-import { formatMatch } from "../src/flow/match.ts";
 import {
   B_CT,
   BLOCK_SIZE,
@@ -22,6 +21,8 @@ import {
   O_RECIRC_ID,
   O_VLAN0,
 } from "../src/flow/layout.ts";
+import { formatMatch } from "../src/flow/match.ts";
+import { MegaflowError } from "../src/lib/errors.ts";
 import { Pipeline } from "../src/pipeline/pipeline.ts";
 import { PortTable } from "../src/pipeline/port-table.ts";
 import { makeGroups, makePipeline, makeTraceFlow, type Random, random } from "./oracle/trace-cases.ts";
@@ -34,7 +35,8 @@ const FLIPS = 60;
 const FLIPPABLE = [
   [O_DL_DST, 12],
   [O_NW_SRC, 16],
-  [O_VLAN0, 8],
+  [O_VLAN0 + 2, 2], // a TPID is never but one of two
+  [O_VLAN0 + 6, 2],
   [O_IPV6_LABEL + 1, 3],
   [112, 48],
   [160, 12],
@@ -89,7 +91,12 @@ test("wildcarded bits change no action", () => {
     const ports = new PortTable([1, 2, 3, 4, 5].map((no) => ({ no, name: `p${no}` })));
     const pipeline = new Pipeline({ ports, failMode: "secure", seed: 0 });
     pipeline.applyGroups(parseGroupFile(groups), 0);
-    pipeline.applyFlows(parseFlowFile(flows), 0);
+    try {
+      pipeline.applyFlows(parseFlowFile(flows), 0);
+    } catch (error) {
+      if (error instanceof MegaflowError) continue; // a generated flow that OVS would refuse too
+      throw error;
+    }
     for (let k = 0; k < 10; k++) {
       let flow: Flow | null = parseFlow(makeTraceFlow(rnd)[0]!);
       flow.words.fill(0, KEY_WORDS);

@@ -100,7 +100,7 @@ export class Pipeline implements UpcallHandler, Host {
 
   #answer(ctx: Context): Translation {
     if (ctx.error !== X_OK) finishWildcards(ctx.wc, ctx.flow, ctx.original);
-    installableWildcards(ctx.wc);
+    installableWildcards(ctx.wc, ctx.original);
     let drop: DropInfo | null = null;
     if (!ctx.sent) {
       drop = { reason: FAILURES[ctx.error]!.drop, table: ctx.lastTable, cookie: ctx.lastCookie };

@@ -51,7 +51,7 @@ export class FrozenState implements Resume {
     this.tableId = from.tableId;
     this.conntracked = from.conntracked;
     this.wasMpls = from.wasMpls;
-    this.stack = from.stack.length === 0 ? from.stack : from.stack.map((v) => v.slice());
+    this.stack = from.stack.slice();
     this.actionSet = from.actionSet.slice();
     this.steps = from.steps.slice();
     this.userdata = from.userdata;

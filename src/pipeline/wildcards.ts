@@ -113,8 +113,11 @@ function clearTunnel(wc: Flow): void {
 
 /**
  * The mask as it is installed. A key cannot say "with or without a VLAN tag": when the tag was not looked at, the
- * datapath matches it exactly, absence included, as OVS's userspace datapath does.
+ * datapath matches it exactly, absence included, as OVS's userspace datapath does. A second tag is treated alike, where
+ * OVS lets frames with one tag and with two share a megaflow, although pushing and popping tell them apart.
  */
-export function installableWildcards(wc: Flow): void {
+export function installableWildcards(wc: Flow, original: Flow): void {
   if (wc.get16(O_VLAN0_TCI) === 0) wc.set16(O_VLAN0_TCI, 0xffff);
+  if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0 && wc.get16(O_VLAN1_TCI) === 0)
+    wc.set16(O_VLAN1_TCI, 0xffff);
 }

@@ -277,6 +277,7 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
 export function makeTraceFlow(rnd: Random): string[] {
   const kind = pick(rnd, [...KINDS.slice(1), KINDS[2]!, KINDS[2]!]);
   const parts = [`in_port=${1 + rnd(5)}`];
+  if (rnd(3) === 0) parts.push(`dp_hash=${1 + rnd(99)}`);
   if (rnd(4) === 0) parts.push("dl_vlan=5", `dl_vlan_pcp=${rnd(8)}`);
   parts.push(
     kind.word,

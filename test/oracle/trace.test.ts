@@ -8,14 +8,14 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parseTraceArguments } from "../../src/cli/trace-arguments.ts";
 import { parseFlowFile, readFlowFile } from "../../src/control/openflow/flow-file.ts";
-import { readGroupFile } from "../../src/control/openflow/group-file.ts";
+import { parseGroupFile, readGroupFile } from "../../src/control/openflow/group-file.ts";
 import { readMeterFile } from "../../src/control/openflow/meter-file.ts";
 import { OFPP_LOCAL } from "../../src/pipeline/action.ts";
 import type { Spelling } from "../../src/pipeline/action-text.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { PortTable } from "../../src/pipeline/port-table.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
-import { antreaFlow, makePipeline, makeTraceFlow, type Random, random } from "./trace-cases.ts";
+import { antreaFlow, makeGroups, makePipeline, makeTraceFlow, type Random, random } from "./trace-cases.ts";
 
 const SEED = Number(process.env.SEED ?? 5);
 const TRACES = Number(process.env.TRACES ?? 150);
@@ -135,8 +135,9 @@ test("random pipelines translate as in OVS", { skip: ovsSkip }, async () => {
     await ovs.addBridge("br0", { ports: numbers.map((no) => ({ no })) });
     for (let i = 0; i < PIPELINES; i++) {
       const rnd = random(SEED * 1000 + i);
-      const flows = makePipeline(rnd);
-      if (!(await load(ovs, flows))) {
+      const groups = makeGroups(rnd);
+      const flows = makePipeline(rnd, true);
+      if (!(await load(ovs, groups, flows))) {
         refused++;
         continue;
       }
@@ -146,8 +147,9 @@ test("random pipelines translate as in OVS", { skip: ovsSkip }, async () => {
         seed: 0,
         bridgeName: "br0",
       });
+      pipeline.applyGroups(parseGroupFile(groups), 0);
       pipeline.applyFlows(parseFlowFile(flows), 0);
-      await traces(ovs, pipeline, rnd, flows);
+      await traces(ovs, pipeline, rnd, groups + flows);
     }
   } finally {
     await ovs.stop();
@@ -155,10 +157,14 @@ test("random pipelines translate as in OVS", { skip: ovsSkip }, async () => {
   assert.ok(refused < PIPELINES / 2, `OVS refused ${refused} of ${PIPELINES} generated pipelines`);
 });
 
-async function load(ovs: Ovs, flows: string): Promise<boolean> {
+async function load(ovs: Ovs, groups: string, flows: string): Promise<boolean> {
   const file = join(ovs.dir, "random.flows");
   writeFileSync(file, flows);
+  const groupFile = join(ovs.dir, "random.groups");
+  writeFileSync(groupFile, groups);
   await ovs.ofctl(["del-flows", "br0"]);
+  await ovs.ofctl(["-O", "OpenFlow15", "del-groups", "br0"]);
+  await ovs.ofctl(["-O", "OpenFlow15", "add-groups", "br0", groupFile]);
   try {
     await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", "br0", file]);
     return true;
