@@ -161,7 +161,7 @@ export const DROP_REASONS = 10;
 
 // --- limits ------------------------------------------------------------------------------------------------------
 export const MAX_FRAME = 65535;
-export const RECIRC_DEPTH_MAX = 8;
+export const RECIRC_DEPTH_MAX = 6; // as OVS 3.1: test/oracle/recirculation.test.ts
 export const BATCH_MAX = 256;
 export const PROGRAM_WORDS_MAX = 65536;
 

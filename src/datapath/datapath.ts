@@ -187,6 +187,13 @@ export class Datapath {
     return this.kernel.words[at]! + this.kernel.words[at + 1]! * 0x100000000;
   }
 
+  /** The bytes of the n-th staged frame, as it came in; valid until the next stage(). */
+  stagedFrame(n: number): Uint8Array {
+    const at = (this.#at.frames + n * abi.FRAME_DESC_SIZE) >>> 2;
+    const ptr = this.kernel.words[at]!;
+    return this.kernel.bytes.subarray(ptr, ptr + this.kernel.words[at + 1]!);
+  }
+
   /** Lets connections end whose time has come: bounded work a call. */
   expireConnections(nowMs: number): void {
     this.kernel.exports.conntrackExpire(BigInt(Math.floor(nowMs)));

@@ -28,6 +28,7 @@ import {
   KEY,
   OFFSET_NONE,
   PKT,
+  PKT_CONN,
   PKT_DEPTH,
   PKT_FLAGS,
   PKT_FRAME,
@@ -86,6 +87,7 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
     store<u64>(PKT, now, PKT_NOW);
     store<u32>(PKT, 0, PKT_TRUNC);
     store<u32>(PKT, 0, PKT_DEPTH);
+    store<u64>(PKT, 0, PKT_CONN); // PKT_CONN_FLAGS too
     let reason: u32 = DROP_NONE;
     if (len < ETH_HEADER) reason = DROP_RX_INVALID;
     else if (wireLen > <u32>MAX_FRAME) reason = DROP_TOO_LONG;

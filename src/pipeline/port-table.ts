@@ -1,6 +1,8 @@
 // The ports as the pipeline knows them: OpenFlow number, name, and what NORMAL needs (VLAN mode). The datapath's port
 // numbers are the OpenFlow numbers.
 
+import { OFPP_MAX } from "./action.ts";
+
 /** How NORMAL treats VLANs on a port (ovs-vswitchd.conf.db(5), Port table, vlan_mode). */
 export type VlanMode = "trunk" | "access" | "native-tagged" | "native-untagged";
 
@@ -29,23 +31,20 @@ export class PortTable {
   version = 0;
   readonly #byNo = new Map<number, Port>();
   #sorted: Port[] = [];
+  /** Ports assumed to exist because they were asked for. */
+  readonly #others = new Map<number, Port>();
 
-  constructor(ports: Iterable<PortOptions> = []) {
+  readonly #anyNumber: boolean;
+
+  /** With `anyNumber` a frame may also be sent to a port that is not in the table; floods do not reach it. */
+  constructor(ports: Iterable<PortOptions> = [], options: { readonly anyNumber?: boolean } = {}) {
+    this.#anyNumber = options.anyNumber ?? false;
     for (const port of ports) this.add(port);
   }
 
   /** Adds a port, or replaces the one with the same number. */
   add(options: PortOptions): Port {
-    const port: Port = {
-      vlanMode: options.tag !== undefined && options.tag !== 0 ? "access" : "trunk",
-      tag: 0,
-      trunks: null,
-      noFlood: false,
-      noForward: false,
-      noReceive: false,
-      live: true,
-      ...options,
-    };
+    const port = portOf(options);
     this.#byNo.set(port.no, port);
     this.#changed();
     return port;
@@ -58,7 +57,7 @@ export class PortTable {
   }
 
   get(no: number): Port | null {
-    return this.#byNo.get(no) ?? null;
+    return this.#byNo.get(no) ?? this.#assumed(no);
   }
 
   byName(name: string): Port | null {
@@ -70,8 +69,31 @@ export class PortTable {
     return this.#sorted;
   }
 
+  #assumed(no: number): Port | null {
+    if (!this.#anyNumber || no < 1 || no >= OFPP_MAX) return null;
+    let port = this.#others.get(no);
+    if (port === undefined) {
+      port = portOf({ no, name: String(no) });
+      this.#others.set(no, port);
+    }
+    return port;
+  }
+
   #changed(): void {
     this.version++;
     this.#sorted = [...this.#byNo.values()].sort((a, b) => a.no - b.no);
   }
+}
+
+function portOf(options: PortOptions): Port {
+  return {
+    vlanMode: options.tag !== undefined && options.tag !== 0 ? "access" : "trunk",
+    tag: 0,
+    trunks: null,
+    noFlood: false,
+    noForward: false,
+    noReceive: false,
+    live: true,
+    ...options,
+  };
 }

@@ -1,0 +1,160 @@
+// A bridge: ports, a pipeline and a datapath together are a switch. It runs the datapath over staged frames, lets time
+// pass between them, and keeps the installed megaflows true to the tables.
+import { type CacheCounters, Datapath, type OutputSink, type Verdict } from "../datapath/datapath.ts";
+import type { Megaflow } from "../datapath/megaflow.ts";
+import { setMeter } from "../datapath/meters.ts";
+import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
+import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
+import type { PortTable } from "../pipeline/port-table.ts";
+
+export type FailMode = "secure" | "standalone";
+
+export interface BridgeOptions {
+  readonly ports: PortTable;
+  readonly failMode: FailMode;
+  /** False translates every frame. */
+  readonly cache?: boolean;
+  readonly seed?: number;
+  readonly fastParse?: boolean;
+  readonly connectionsMax?: number;
+  readonly megaflowsMax?: number;
+}
+
+/** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
+export interface FrameSink extends OutputSink {
+  verdict(index: number, verdict: Verdict): void;
+}
+
+/** A megaflow not used for so long goes (OVS: other_config:max-idle). */
+export const MEGAFLOW_IDLE_MS = 10_000;
+/** How often idle megaflows and ended connections are looked for (OVS's revalidators run as often). */
+const SWEEP_INTERVAL_MS = 500;
+
+export class Bridge {
+  readonly pipeline: Pipeline;
+  readonly datapath: Datapath;
+  /** The bridge's clock: the time of the last frame or timer, ms. */
+  nowMs = 0;
+  #nextSweepMs = 0;
+
+  constructor(options: BridgeOptions) {
+    const { ports, failMode, connectionsMax, megaflowsMax } = options;
+    const seed = options.seed ?? 1;
+    this.pipeline = new Pipeline({ ports, failMode, seed });
+    this.datapath = new Datapath(this.pipeline, {
+      cache: options.cache ?? true,
+      fastParse: options.fastParse ?? true,
+      seed: BigInt(seed),
+      ...(connectionsMax === undefined ? {} : { connectionsMax }),
+      ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
+    });
+    this.datapath.afterUpcall = () => this.#revalidateStale();
+  }
+
+  /** Applies flow-mods as one bundle, all or nothing; throws MegaflowError, and nothing has changed then. */
+  applyFlows(mods: readonly FlowMod[], nowMs: number): void {
+    this.datapath.pushStats();
+    this.pipeline.applyFlows(mods, nowMs);
+    this.#revalidateStale();
+  }
+
+  /** Adds flows one after the other, as `ovs-ofctl add-flows` does: the order of a dump depends on it. Throws at the first refused. */
+  addFlows(mods: readonly FlowMod[], nowMs: number): void {
+    for (const mod of mods) this.pipeline.applyFlows([mod], nowMs);
+    this.#revalidateStale();
+  }
+
+  applyGroups(mods: readonly GroupMod[], nowMs: number): void {
+    this.datapath.pushStats();
+    this.pipeline.applyGroups(mods, nowMs);
+    this.#revalidateStale();
+  }
+
+  applyMeters(mods: readonly MeterMod[], nowMs: number): void {
+    this.datapath.pushStats();
+    const { kernel } = this.datapath;
+    const before = new Set(this.pipeline.meters.list);
+    this.pipeline.applyMeters(mods, nowMs);
+    const after = new Set(this.pipeline.meters.list);
+    for (const meter of before) if (!after.has(meter)) setMeter(kernel, meter.datapathId, null);
+    for (const meter of after) {
+      const { unit, burst, bands } = meter.mod;
+      // Without the burst flag a bucket holds a second's worth, as in OVS.
+      const kernelBands = bands.map((b) => ({ rate: b.rate, burst: burst ? b.burstSize : b.rate }));
+      if (!before.has(meter)) setMeter(kernel, meter.datapathId, { unit, bands: kernelBands });
+    }
+    this.#revalidateStale();
+  }
+
+  /** Sends the staged frames through, with every timer that falls due between them, and forgets them. */
+  run(sink: FrameSink): void {
+    const { datapath } = this;
+    const total = datapath.staged;
+    let from = 0;
+    datapath.sink = {
+      port: (port, memory, offset, length, wireLength, frame) =>
+        sink.port(port, memory, offset, length, wireLength, from + frame),
+      userspace: (userspace, memory, offset, length, wireLength, frame, key) =>
+        sink.userspace(userspace, memory, offset, length, wireLength, from + frame, key),
+    };
+    while (from < total) {
+      const frameMs = datapath.stagedTimeMs(from);
+      if (this.#nextTimerMs() <= frameMs) this.#runTimers(frameMs);
+      // Timers that were due have run; the next stops the kernel, but never before this frame.
+      const done = datapath.receive(from, Math.max(this.#nextTimerMs(), frameMs + 1));
+      datapath.takeOutputs();
+      for (let i = 0; i < done; i++) sink.verdict(from + i, datapath.verdict(i));
+      from += done;
+    }
+    if (total > 0) this.nowMs = Math.max(this.nowMs, datapath.stagedTimeMs(total - 1));
+    datapath.sink = null;
+    datapath.clear();
+  }
+
+  /** Lets time pass without frames, up to `nowMs`. */
+  advance(nowMs: number): void {
+    if (this.#nextTimerMs() <= nowMs) this.#runTimers(nowMs);
+    this.nowMs = Math.max(this.nowMs, nowMs);
+  }
+
+  /** Brings the flows' counters up to date: before any dump. */
+  pushStats(): void {
+    this.datapath.pushStats();
+  }
+
+  cacheCounters(): CacheCounters {
+    return this.datapath.cacheCounters();
+  }
+
+  #nextTimerMs(): number {
+    return Math.min(this.#nextSweepMs, this.pipeline.nextTimerMs());
+  }
+
+  /** Does what has fallen due by `nowMs`. */
+  #runTimers(nowMs: number): void {
+    this.nowMs = Math.max(this.nowMs, nowMs);
+    if (this.pipeline.nextTimerMs() <= nowMs) {
+      // A flow seems idle only because its megaflows have not reported yet.
+      this.datapath.pushStats();
+      this.pipeline.runTimers(nowMs);
+      this.#revalidateStale();
+    }
+    if (this.#nextSweepMs <= nowMs) {
+      this.datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
+      this.datapath.expireConnections(nowMs);
+      this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
+    }
+  }
+
+  /** Translates again what a change may have made untrue, before the next frame can meet it. */
+  #revalidateStale(): void {
+    // Revalidation pushes statistics, which may refresh or learn flows and MACs in turn: until all is quiet.
+    for (let stale = this.pipeline.takeStale(); stale !== 0; stale = this.pipeline.takeStale()) {
+      const all = (stale & STALE_ALL) !== 0;
+      this.datapath.revalidate(
+        (megaflow: Megaflow) => all || this.pipeline.dependsOnMacs(megaflow.owner),
+        (key) => this.pipeline.revalidate(key, this.nowMs),
+      );
+    }
+  }
+}

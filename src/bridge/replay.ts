@@ -1,0 +1,147 @@
+// A replay: captured frames through a bridge, on the captures' clock, with changes on the way.
+import { BATCH_MAX } from "../datapath/abi.ts";
+import type { OutputSink, Verdict } from "../datapath/datapath.ts";
+import type { Bridge, FrameSink } from "./bridge.ts";
+import { dropNote, type ReplayOutput } from "./replay-output.ts";
+
+/** Something that happens a time after the first frame, before the first frame at or after that time. */
+export interface ReplayEvent {
+  readonly afterNs: number;
+  apply(nowMs: number): void;
+}
+
+/** Counts of a replay, the stuff of `summary.json`. */
+export interface ReplayCounts {
+  packets: number;
+  /** Bytes on the wire. */
+  bytes: number;
+  forwarded: number;
+  dropped: number;
+  drops: Record<string, number>;
+}
+
+/** Told of each frame as it came in (the bytes are valid during the call only), in order. */
+export type Watch = (frame: Uint8Array, inPort: number, wireLength: number, verdict: Verdict) => void;
+
+const BATCH = BATCH_MAX;
+
+export class Replay implements FrameSink {
+  readonly counts: ReplayCounts = { packets: 0, bytes: 0, forwarded: 0, dropped: 0, drops: {} };
+  readonly #bridge: Bridge;
+  readonly #output: ReplayOutput | null;
+  readonly #events: ReplayEvent[];
+  /** Called with a frame's number, bytes and fate, if anyone wants to know. */
+  readonly #watch: Watch | null;
+  #firstSec = 0;
+  #firstNsec = 0;
+  // Of the frames staged:
+  readonly #sec = new Float64Array(BATCH);
+  readonly #nsec = new Uint32Array(BATCH);
+  readonly #inPort = new Uint32Array(BATCH);
+  readonly #wireLength = new Uint32Array(BATCH);
+  readonly #outputs: number[][] = Array.from({ length: BATCH }, () => []);
+
+  /** Events are applied in time order; those of the same time in the order given. */
+  constructor(
+    bridge: Bridge,
+    output: ReplayOutput | null,
+    events: readonly ReplayEvent[] = [],
+    watch: Watch | null = null,
+  ) {
+    this.#bridge = bridge;
+    this.#output = output;
+    this.#events = events.map((e) => e).sort((a, b) => a.afterNs - b.afterNs);
+    this.#watch = watch;
+  }
+
+  /** Takes the next frame, in time order. Frames are worked on in batches: see finish(). */
+  frame(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    sec: number,
+    nsec: number,
+    inPort: number,
+  ): void {
+    const { counts } = this;
+    const { datapath } = this.#bridge;
+    if (counts.packets === 0 && datapath.staged === 0) {
+      this.#firstSec = sec;
+      this.#firstNsec = nsec;
+    }
+    const sinceNs = (sec - this.#firstSec) * 1e9 + (nsec - this.#firstNsec);
+    while (this.#events.length > 0 && this.#events[0]!.afterNs <= sinceNs) this.#applyNext();
+    const timeMs = sec * 1000 + Math.floor(nsec / 1e6);
+    if (!datapath.stage(data, offset, length, wireLength, inPort, timeMs)) {
+      this.flush();
+      datapath.stage(data, offset, length, wireLength, inPort, timeMs);
+    }
+    const index = datapath.staged - 1;
+    this.#sec[index] = sec;
+    this.#nsec[index] = nsec;
+    this.#inPort[index] = inPort;
+    this.#wireLength[index] = wireLength;
+  }
+
+  /** Works on what is staged. */
+  flush(): void {
+    this.#bridge.run(this);
+  }
+
+  /** Works on what is staged, and applies the events that lie after the last frame. */
+  finish(): void {
+    this.flush();
+    while (this.#events.length > 0) this.#applyNext();
+  }
+
+  #applyNext(): void {
+    this.flush();
+    const event = this.#events.shift()!;
+    const nowMs = this.#firstSec * 1000 + Math.floor((this.#firstNsec + event.afterNs) / 1e6);
+    this.#bridge.advance(nowMs);
+    event.apply(nowMs);
+  }
+
+  // --- FrameSink: the bridge tells ---
+
+  port(
+    port: number,
+    memory: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    frame: number,
+  ): void {
+    this.#outputs[frame]!.push(port);
+    this.#output?.frame(port, this.#sec[frame]!, this.#nsec[frame]!, memory, offset, length, wireLength);
+  }
+
+  readonly userspace: OutputSink["userspace"] = () => {};
+
+  verdict(index: number, verdict: Verdict): void {
+    const { counts } = this;
+    const outputs = this.#outputs[index]!;
+    const drop = dropNote(verdict);
+    counts.packets++;
+    counts.bytes += this.#wireLength[index]!;
+    if (drop === null) {
+      counts.forwarded++;
+    } else {
+      counts.dropped++;
+      counts.drops[drop.reason] = (counts.drops[drop.reason] ?? 0) + 1;
+    }
+    this.#output?.verdict(
+      counts.packets,
+      this.#sec[index]!,
+      this.#nsec[index]!,
+      this.#inPort[index]!,
+      outputs,
+      verdict.userspace,
+      drop,
+    );
+    const { datapath } = this.#bridge;
+    this.#watch?.(datapath.stagedFrame(index), this.#inPort[index]!, this.#wireLength[index]!, verdict);
+    outputs.length = 0;
+  }
+}

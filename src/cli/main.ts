@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// The command line. Each command is one file that registers itself; this one only joins them and turns errors into exit statuses.
+import { Command, CommanderError } from "commander";
+import { MegaflowError } from "../lib/errors.ts";
+import { EXIT_ARGUMENTS, EXIT_UNFINISHED } from "./exit.ts";
+
+const COMMANDS = ["replay", "trace", "parse", "demo"] as const;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command("megaflow")
+    .description("A userspace, Open vSwitch-compatible packet datapath.")
+    .version("0.1.0")
+    .showHelpAfterError("(megaflow COMMAND --help says more)")
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples:
+  megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
+  megaflow trace --flows node.flows 'in_port=4,tcp,nw_src=100.96.1.3,nw_dst=100.96.1.5,tp_dst=80'
+  megaflow parse capture.pcapng`,
+    );
+  // Only the command that is asked for is loaded, and all of them for the help.
+  const wanted = COMMANDS.filter((c) => argv.includes(c));
+  for (const name of wanted.length > 0 ? wanted : COMMANDS) {
+    const { register } = (await import(new URL(`./${name}.js`, import.meta.url).href)) as {
+      register: (program: Command) => void;
+    };
+    register(program);
+  }
+  for (const command of program.commands) command.exitOverride();
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return process.exitCode === undefined ? 0 : Number(process.exitCode);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_ARGUMENTS;
+    if (error instanceof MegaflowError) {
+      console.error(`megaflow: ${error.describe()}`);
+      return error.code === "ECAPTURE" ? EXIT_UNFINISHED : EXIT_ARGUMENTS;
+    }
+    throw error;
+  }
+}
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+process.exitCode = await main(process.argv.slice(2));

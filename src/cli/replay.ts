@@ -1,0 +1,319 @@
+// megaflow replay: captures through a bridge.
+import type { Command } from "commander";
+import { Bridge, type FailMode } from "../bridge/bridge.ts";
+import { conntrackText, flowsText, groupsText, megaflowsText, metersText } from "../bridge/dump.ts";
+import { Replay, type ReplayEvent } from "../bridge/replay.ts";
+import { ReplayOutput } from "../bridge/replay-output.ts";
+import { readConnections } from "../datapath/conntrack-dump.ts";
+import { MegaflowError } from "../lib/errors.ts";
+import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
+import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
+import { EXIT_UNFINISHED } from "./exit.ts";
+import { LoopCapture } from "./loop-capture.ts";
+import { Progress } from "./progress.ts";
+import { readSwitchFiles, type SwitchFiles, type SwitchOptions } from "./switch-files.ts";
+
+interface ReplayOptions extends SwitchOptions {
+  in: string[];
+  at: string[];
+  outDir?: string;
+  shards: string;
+  loop?: string;
+  cache: boolean;
+  json: boolean;
+  failMode: string;
+  seed: string;
+}
+
+/** `summary.json`. */
+export interface Summary {
+  packets: number;
+  /** On the wire. */
+  bytes: number;
+  forwarded: number;
+  dropped: number;
+  drops: Record<string, number>;
+  cache: { exact: number; megaflow: number; upcall: number };
+  connections: number;
+  /** From the first frame to the last, wall clock. */
+  seconds: number;
+  mpps: number;
+}
+
+const IN_FORM = "--in NO=CAPTURE";
+const AT_FORM = "--at +SECONDS=FLOWS";
+
+export function register(program: Command): void {
+  const list = (value: string, all: string[]) => [...all, value];
+  program
+    .command("replay")
+    .summary("send captures through a pipeline")
+    .description(
+      "Sends the frames of captures through a bridge with the given OpenFlow tables, on the captures' clock, and says what\n" +
+        "became of them. Several captures are merged in time order.",
+    )
+    .requiredOption("--flows <FILE>", "OpenFlow flows, as ovs-ofctl add-flows reads them")
+    .option("--groups <FILE>", "groups, as ovs-ofctl add-groups reads them")
+    .option("--meters <FILE>", "meters, one a line, as ovs-ofctl add-meter takes them")
+    .option(
+      "--port <NO=NAME>",
+      "a port of the bridge; repeatable. With none given, every port that the options or files mention exists",
+      list,
+      [],
+    )
+    .option(
+      "--in <NO=CAPTURE...>",
+      "frames received on port NO: pcap or pcapng, gzip or not, - for standard input; repeatable",
+      (v, all: string[]) => [...all, v],
+      [],
+    )
+    .option(
+      "--at <+SECONDS=FLOWS>",
+      "flow-mods applied so long after the first frame, all or none; lines may begin with add, modify, delete...; repeatable",
+      list,
+      [],
+    )
+    .option("--out-dir <DIR>", "where to write what each port sent, verdicts and dumps")
+    .option("--shards <N>", "threads to spread the flows over (only 1 so far)", "1")
+    .option("--loop <N>", "replay the captures N times from memory, without output files: for measuring")
+    .option("--no-cache", "translate every frame: slow, and the same result")
+    .option(
+      "--fail-mode <MODE>",
+      "secure: no flow but those given; standalone: OVS's default, NORMAL where table 0 has nothing else",
+      "standalone",
+    )
+    .option("--seed <N>", "seed of the hashes", "1")
+    .option("--json", "print the summary as JSON", false)
+    .addHelpText(
+      "after",
+      `
+Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, groups.txt, meters.txt, megaflows.txt, conntrack.txt, summary.json.
+A frame that the capture's snaplen cut counts with the length it had; it is forwarded as far as it is there.
+
+Exit status: 0 done; 1 a capture could not be read to its end (all before that is processed); 2 bad arguments or files.
+
+Examples:
+  megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
+  megaflow replay --flows before.flows --at +2.5=policy.flows --in 4=busybox.pcap --json
+  tcpdump -i eth0 -w - | megaflow replay --flows node.flows --in 1=-`,
+    )
+    .action((options: ReplayOptions) => replay(options));
+}
+
+async function replay(options: ReplayOptions): Promise<void> {
+  if (options.in.length === 0) throw new MegaflowError("EARGS", `at least one ${IN_FORM} is wanted`);
+  if (options.failMode !== "secure" && options.failMode !== "standalone") {
+    throw new MegaflowError("EARGS", `--fail-mode is secure or standalone, not "${options.failMode}"`);
+  }
+  const shards = wholeNumber(options.shards, "--shards", 1);
+  if (shards > 1) throw new MegaflowError("EUNSUPPORTED", "--shards: only one shard is supported so far");
+  const loops = options.loop === undefined ? null : wholeNumber(options.loop, "--loop", 1);
+  if (loops !== null && (options.outDir !== undefined || options.at.length > 0)) {
+    throw new MegaflowError("EARGS", "--loop measures: it takes neither --out-dir nor --at");
+  }
+  const captures = options.in.map((text) => {
+    const [no, path] = splitAssignment(text, IN_FORM);
+    return { port: portNumber(no, IN_FORM), path };
+  });
+  const changes = options.at.map((text) => {
+    const [time, file] = splitAssignment(text, AT_FORM);
+    return { afterNs: secondsToNs(time, AT_FORM), file };
+  });
+  const files = readSwitchFiles(
+    options,
+    changes.map((c) => c.file),
+    captures.map((c) => c.port),
+  );
+  const bridge = new Bridge({
+    ports: files.ports,
+    failMode: options.failMode as FailMode,
+    cache: options.cache,
+    seed: wholeNumber(options.seed, "--seed", 0),
+  });
+
+  const run = new ReplayRun(bridge, files, captures, changes, options.outDir);
+  const summary = loops === null ? await run.once() : await run.loop(loops);
+  if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+  else process.stdout.write(summaryText(summary, loops));
+  for (const failure of run.failures) console.error(`megaflow: ${failure.describe()}`);
+  if (run.failures.length > 0) {
+    console.error(`megaflow: stopped short: ${summary.packets} frames were processed`);
+    process.exitCode = EXIT_UNFINISHED;
+  }
+}
+
+class ReplayRun {
+  /** What kept the run from being whole; it did all it could beside. */
+  readonly failures: MegaflowError[] = [];
+  readonly #bridge: Bridge;
+  readonly #files: SwitchFiles;
+  readonly #captures: readonly { port: number; path: string }[];
+  readonly #changes: readonly { afterNs: number; file: string }[];
+  readonly #outDir: string | undefined;
+
+  constructor(
+    bridge: Bridge,
+    files: SwitchFiles,
+    captures: readonly { port: number; path: string }[],
+    changes: readonly { afterNs: number; file: string }[],
+    outDir: string | undefined,
+  ) {
+    this.#bridge = bridge;
+    this.#files = files;
+    this.#captures = captures;
+    this.#changes = changes;
+    this.#outDir = outDir;
+  }
+
+  /** One pass over the captures as they are read. */
+  async once(): Promise<Summary> {
+    const merge = await this.#open();
+    let batch = await this.#next(merge);
+    this.#begin(batch === null ? 0 : batch.sec[0]! * 1000 + Math.floor(batch.nsec[0]! / 1e6));
+    const output =
+      this.#outDir === undefined
+        ? null
+        : new ReplayOutput(
+            this.#outDir,
+            this.#files.ports.list.map((p) => p.no),
+          );
+    const replay = new Replay(this.#bridge, output, this.#events());
+    const progress = new Progress();
+    const startMs = performance.now();
+    for (; batch !== null; batch = await this.#next(merge)) {
+      for (let i = 0; i < batch.count; i++) {
+        const source = batch.source[i]!;
+        replay.frame(
+          batch.buffers[source]!,
+          batch.offset[i]!,
+          batch.length[i]!,
+          batch.wireLength[i]!,
+          batch.sec[i]!,
+          batch.nsec[i]!,
+          this.#captures[source]!.port,
+        );
+      }
+      replay.flush();
+      progress.update((seconds) => {
+        const { packets } = replay.counts;
+        return `${packets.toLocaleString("en")} frames, ${(packets / seconds / 1e6).toFixed(2)} M/s`;
+      });
+    }
+    replay.finish();
+    progress.done();
+    merge?.close();
+    const summary = this.#summary(replay, (performance.now() - startMs) / 1000);
+    if (output !== null) {
+      writeDumps(this.#bridge, output);
+      output.file("summary.json", `${JSON.stringify(summary)}\n`);
+      output.close();
+    }
+    return summary;
+  }
+
+  /** The captures `count` times from memory, each pass later than the one before by the captures' length. */
+  async loop(count: number): Promise<Summary> {
+    const merge = await this.#open();
+    const frames = await LoopCapture.read(
+      () => this.#next(merge),
+      this.#captures.map((c) => c.port),
+    );
+    merge?.close();
+    this.#begin(frames.firstMs);
+    const replay = new Replay(this.#bridge, null);
+    const progress = new Progress();
+    const startMs = performance.now();
+    for (let pass = 0; pass < count; pass++) {
+      frames.play(replay, pass);
+      progress.update(() => `pass ${pass + 1} of ${count}`);
+    }
+    replay.finish();
+    progress.done();
+    return this.#summary(replay, (performance.now() - startMs) / 1000);
+  }
+
+  /** The tables as they are at the first frame. Throws what the switch refuses, before anything is written. */
+  #begin(nowMs: number): void {
+    const { meters, groups, flows } = this.#files;
+    this.#bridge.advance(nowMs);
+    this.#bridge.applyMeters(meters, nowMs);
+    this.#bridge.applyGroups(groups, nowMs);
+    this.#bridge.addFlows(flows, nowMs);
+  }
+
+  #events(): ReplayEvent[] {
+    return this.#changes.map(({ afterNs, file }, i) => ({
+      afterNs,
+      apply: (nowMs) => {
+        try {
+          this.#bridge.applyFlows(this.#files.later[i]!, nowMs);
+        } catch (error) {
+          if (!(error instanceof MegaflowError)) throw error;
+          this.failures.push(error.at({ file }));
+        }
+      },
+    }));
+  }
+
+  /** Null when a capture cannot be read from its beginning on. */
+  async #open(): Promise<CaptureMerge | null> {
+    try {
+      return await CaptureMerge.open(this.#captures.map((c) => c.path));
+    } catch (error) {
+      return this.#captureFailure(error);
+    }
+  }
+
+  async #next(merge: CaptureMerge | null): Promise<MergedBatch | null> {
+    try {
+      return merge === null ? null : await merge.next();
+    } catch (error) {
+      return this.#captureFailure(error);
+    }
+  }
+
+  #captureFailure(error: unknown): null {
+    if (!(error instanceof MegaflowError) || error.code !== "ECAPTURE") throw error;
+    this.failures.push(error);
+    return null;
+  }
+
+  #summary(replay: Replay, seconds: number): Summary {
+    const { packets, bytes, forwarded, dropped, drops } = replay.counts;
+    const { kernel } = this.#bridge.datapath;
+    return {
+      packets,
+      bytes,
+      forwarded,
+      dropped,
+      drops,
+      cache: this.#bridge.cacheCounters(),
+      connections: readConnections(kernel, this.#bridge.nowMs).length,
+      seconds: Number(seconds.toFixed(6)),
+      mpps: seconds === 0 ? 0 : Number((packets / seconds / 1e6).toFixed(3)),
+    };
+  }
+}
+
+function writeDumps(bridge: Bridge, output: ReplayOutput): void {
+  output.file("flows.txt", flowsText(bridge));
+  output.file("groups.txt", groupsText(bridge));
+  output.file("meters.txt", metersText(bridge));
+  output.file("megaflows.txt", megaflowsText(bridge));
+  output.file("conntrack.txt", conntrackText(bridge));
+}
+
+function summaryText(summary: Summary, loops: number | null): string {
+  const n = (x: number) => x.toLocaleString("en");
+  const { exact, megaflow, upcall } = summary.cache;
+  const rows = [
+    `${n(summary.packets)} frames, ${n(summary.bytes)} bytes${loops === null ? "" : ` in ${n(loops)} passes`}`,
+    `forwarded  ${n(summary.forwarded)}`,
+    `dropped    ${n(summary.dropped)}`,
+    ...Object.entries(summary.drops).map(([reason, count]) => `  ${reason}  ${n(count)}`),
+    `lookups    ${n(exact)} in the exact-match cache, ${n(megaflow)} in the megaflow cache, ${n(upcall)} upcalls`,
+    `connections ${n(summary.connections)}`,
+    `${summary.seconds.toFixed(3)} s, ${summary.mpps.toFixed(3)} million frames/s`,
+  ];
+  return rows.map((row) => `${row}\n`).join("");
+}
