@@ -86,7 +86,6 @@ export function parseGroupMod(
         if (at.value.length >= 16) {
           throw at.errorAtValue("selection method is longer than 15 bytes long");
         }
-        if (at.value === "") throw at.errorAtValue("selection_method cannot be empty");
         method = at.value;
         break;
       case "selection_method_param":
@@ -180,7 +179,7 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
         throw error instanceof MegaflowError ? error.at({ column: pairs.valueAt + 1 }) : error;
       }
       if (bits.every((byte) => byte === 0)) {
-        throw pairs.errorAtValue(`${pairs.value}: values are wildcards here and must not be all-zeros`);
+        throw pairs.errorAtValue(`: values are wildcards here and must not be all-zeros`);
       }
     }
     setMatchField(scratch, field, bits, bits);
@@ -199,7 +198,7 @@ function parseBuckets(line: string, from: number, type: GroupType | null, names:
     let end = line.indexOf("bucket=", content);
     if (end < 0) end = line.length;
     const bucket = parseBucket(line.slice(content, end), content, type, names);
-    if (type !== "select" && bucket.weight !== 0) {
+    if (type !== null && type !== "select" && bucket.weight !== 0) {
       throw new MegaflowError("ETEXT", "Only select groups can have bucket weights.", {
         column: content + 1,
       });
@@ -261,10 +260,10 @@ function parseBucket(
       watchPort = port;
     } else if (key === "watch_group") {
       const group = uint32(at);
-      if (group > GROUP_MAX && group !== 0xffffffff) {
+      if (group > GROUP_MAX) {
         throw at.errorAtValue(`invalid watch_group id ${group}`);
       }
-      watchGroup = group === 0xffffffff ? null : group;
+      watchGroup = group;
     } else if (key === "bucket_id") {
       id = uint32(at);
       if (id > BUCKET_MAX) throw at.errorAtValue(`invalid bucket_id id ${id}`);

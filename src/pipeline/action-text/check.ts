@@ -30,6 +30,9 @@ interface Known {
 /** Null when the actions fit, else the OpenFlow name of the error. Settles the `fact` of mod actions. */
 export function checkActions(actions: readonly Action[], match: Match, tableId: number): string | null {
   $depth = 0;
+  const ctState = match.flow.get8(L.O_CT_STATE);
+  $isNotInvalid =
+    (ctState & L.CS_TRACKED) !== 0 && (match.mask.get8(L.O_CT_STATE) & ~ctState & L.CS_INVALID) !== 0;
   const known = copyOf(match.flow, 0);
   if ((match.flow.get16(L.O_VLAN0_TCI) & CFI) !== 0) known.vlans = 1;
   if (known.vlans === 1 && (match.flow.get16(L.O_VLAN1_TCI) & CFI) !== 0) known.vlans = 2;
@@ -212,10 +215,16 @@ function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
   return null;
 }
 
-/** Whether connection tracking's original tuple is known: the match must say `ct_state=+trk` at least. */
+/** The match at hand says `ct_state=+trk-inv`. */
+let $isNotInvalid = false;
+
+/** Any of these bits says that there is a connection. */
+const CS_OF_CONNECTION =
+  L.CS_NEW | L.CS_ESTABLISHED | L.CS_RELATED | L.CS_REPLY_DIR | L.CS_SRC_NAT | L.CS_DST_NAT;
+
+/** Whether connection tracking's original tuple is known. */
 function isCtKnown(flow: Flow): boolean {
-  const state = flow.get8(L.O_CT_STATE);
-  return (state & L.CS_TRACKED) !== 0 && (state & L.CS_INVALID) === 0;
+  return (flow.get8(L.O_CT_STATE) & CS_OF_CONNECTION) !== 0 || $isNotInvalid;
 }
 
 /** Whether packets that match `flow` have the fields that `prereq` stands for. */

@@ -113,9 +113,7 @@ function parseSpec(whole: string, at: Scanner, context: ActionContext): LearnSpe
 /** `FIELD`, `FIELD=SUBFIELD`, `FIELD=VALUE` */
 function parseFieldSpec(whole: string, at: Scanner, field: Field, context: ActionContext): LearnSpec {
   const dst = wholeField(field);
-  if (field.codePoints.length === 0) {
-    throw at.errorAtKey(`${whole}: experimenter OXM field '${field.name}' not supported`);
-  }
+  refuseExperimenter(whole, at, field);
   if (at.value === "") return { kind: "match", src: dst, dst, bits: dst.bits };
   const source = trySubfield(at.value);
   if (typeof source !== "string") return matchOf(whole, at, source, dst);
@@ -130,9 +128,18 @@ function parseFieldSpec(whole: string, at: Scanner, field: Field, context: Actio
   }
 }
 
+/** learn has no room for the long numbers of experimenters' fields, nor for fields without a number. */
+function refuseExperimenter(whole: string, at: Scanner, field: Field): void {
+  const code = field.codePoints[0];
+  if (code === undefined || code.experimenter !== 0) {
+    throw at.errorAtKey(`${whole}: experimenter OXM field '${at.key}' not supported`);
+  }
+}
+
 /** `SUBFIELD`, `SUBFIELD=SUBFIELD`, `SUBFIELD=NUMBER` */
 function parseSubfieldSpec(whole: string, at: Scanner, dst: Subfield, context: ActionContext): LearnSpec {
   // All of a field takes values in the field's own form.
+  refuseExperimenter(whole, at, dst.field);
   if (dst.bits === dst.field.bits) return parseFieldSpec(whole, at, dst.field, context);
   if (at.value === "") return { kind: "match", src: dst, dst, bits: dst.bits };
   const source = trySubfield(at.value);
