@@ -97,7 +97,12 @@ function extractVlans(flow: Flow): void {
   $tag1 = tagged && (tag1 & VLAN_CFI) !== 0 && isVlanType(tag1 >>> 16) ? tag1 : 0;
 }
 
+/** Whether the port carries the VLAN tagged. A native VLAN is always carried, and then VLAN 0 never is. */
 function trunks(port: Port, vid: number): boolean {
+  if (port.vlanMode !== "trunk" && port.vlanMode !== "access" && port.tag !== 0) {
+    if (vid === 0) return false;
+    if (vid === port.tag) return true;
+  }
   return port.vlanMode !== "access" && (port.trunks === null || port.trunks.has(vid));
 }
 

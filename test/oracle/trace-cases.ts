@@ -297,3 +297,21 @@ export function makeTraceFlow(rnd: Random): string[] {
   }
   return [parts.filter((p) => p !== "").join(","), ...ctNext(rnd)];
 }
+
+/** Words for ofproto/trace: a frame for a learning switch of six ports. */
+export function makeSwitchedFrame(rnd: Random): string[] {
+  const address = (): string => `02000000000${1 + rnd(6)}`;
+  const dst = pick(rnd, [
+    address(),
+    address(),
+    address(),
+    "ffffffffffff",
+    "01005e000001",
+    "0180c2000003",
+    "01000ccccccc",
+  ]);
+  const tag = pick(rnd, ["", "", "81000005", "8100a006", "81000007", "81004000", "88a80005"]);
+  const arp = `0806000108000604000${1 + rnd(2)}${address()}0a00000${rnd(2)}0000000000000a00000${rnd(2)}`;
+  const ipv4 = "080045000014000000004000000000000a0000010a000002";
+  return [`in_port=${1 + rnd(6)}`, `${dst}${address()}${tag}${pick(rnd, [arp, ipv4])}`];
+}
