@@ -64,8 +64,10 @@ export interface Host {
   readonly ports: PortTable;
   readonly recirc: RecircTable;
   readonly bridgeName: string;
-  /** Adds a learned flow. False when a limit forbids it. */
-  learn(mod: FlowMod, limit: number, nowMs: number): boolean;
+  /** Whether a flow may be learned: false when a limit forbids it. */
+  mayLearn(mod: FlowMod, limit: number): boolean;
+  /** Adds a learned flow, or keeps the one that is there fresh, if it may. */
+  learn(mod: FlowMod, limit: number, nowMs: number): void;
 }
 
 /** A recirculation that a trace has still to follow. */
@@ -127,6 +129,9 @@ export class Context {
   nat: NatSpec | null = null;
   skbPriority = 0;
 
+  /** Flows learned on the way: like all changes they hold from the next frame on. */
+  learned: { readonly mod: FlowMod; readonly limit: number }[] | null = null;
+
   stack: Uint8Array[] = [];
   stackBytes = 0;
   actionSet: Step[] = [];
@@ -173,6 +178,7 @@ export class Context {
     this.conntracked = false;
     this.wasMpls = false;
     this.nat = null;
+    this.learned = null;
     this.stack = [];
     this.stackBytes = 0;
     if (this.actionSet.length > 0) this.actionSet = [];

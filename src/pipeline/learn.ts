@@ -1,5 +1,4 @@
 // learn (ovs-actions(7)): a flow made from the frame at hand.
-import type { Subfield } from "../flow/field.ts";
 import { Flow } from "../flow/flow.ts";
 import { formatMatch } from "../flow/match-text.ts";
 import { maskSubfield, readSubfield, writeSubfield } from "../flow/subfield.ts";
@@ -15,8 +14,14 @@ import {
   OFPP_NONE,
 } from "./action.ts";
 import { formatActions } from "./action-text.ts";
-import type { Step } from "./compile.ts";
+import { isHeader, type Step } from "./compile.ts";
 import type { Context } from "./context.ts";
+import { reportSubfield } from "./report.ts";
+
+/** Loads that were learned: they never were on the wire, so a trace spells them as loads whatever the flows' version. */
+const learnedLoads = new WeakSet<Action>();
+
+export const isLearned = (action: Action): boolean => learnedLoads.has(action);
 
 type LearnAction = Extract<Action, { type: "learn" }>;
 
@@ -29,17 +34,20 @@ export function translateLearn(ctx: Context, step: Step): void {
     return;
   }
   const mod = learnedFlow(action, flow);
-  if (ctx.trace !== null) ctx.report("detail", describe(mod, ctx));
+  if (ctx.trace !== null) ctx.report("detail", describe(mod));
   const { host } = ctx;
   let success = true;
   if (ctx.sideEffects) {
-    success = host.learn(mod, action.limit, ctx.nowMs);
+    success = host.mayLearn(mod, action.limit);
+    if (success) (ctx.learned ??= []).push({ mod, limit: action.limit });
   } else if (action.limit !== 0) {
     ctx.cacheable = false;
   }
   if (action.resultDst !== null) {
     maskSubfield(wc, action.resultDst);
     writeSubfield(flow, action.resultDst, success ? 1n : 0n);
+    if (isHeader(action.resultDst.field)) ctx.dirty = true;
+    if (ctx.trace !== null) reportSubfield(ctx, action.resultDst);
   }
   if (success) (ctx.owner.learns ??= []).push((nowMs) => host.learn(mod, action.limit, nowMs));
   else if (ctx.trace !== null) ctx.report("detail", "Limit exceeded, learn failed");
@@ -62,7 +70,9 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
       writeSubfield(match.flow, spec.dst!, value);
       maskSubfield(match.mask, spec.dst!);
     } else if (spec.kind === "load") {
-      actions.push(setField(spec.dst!, value));
+      const load: Action = { type: "load", dst: spec.dst!, value };
+      learnedLoads.add(load);
+      actions.push(load);
     } else {
       const port = Number(value & 0xffffn);
       const sendable =
@@ -103,28 +113,13 @@ function specValue(spec: LearnSpec, flow: Flow): bigint {
   return BigInt.asUintN(spec.bits, value);
 }
 
-/** A load as `set_field`, which is how OVS keeps what was learned. */
-function setField(dst: Subfield, value: bigint): Action {
-  const field = dst.field;
-  const v = new Flow();
-  const m = new Flow();
-  writeSubfield(v, dst, value);
-  maskSubfield(m, dst);
-  return {
-    type: "set_field",
-    field,
-    value: v.bytes.slice(field.offset, field.offset + field.size),
-    mask: m.bytes.slice(field.offset, field.offset + field.size),
-  };
-}
-
 /** As a trace tells it. */
-function describe(mod: FlowMod, ctx: Context): string {
+function describe(mod: FlowMod): string {
   let text = `table=${mod.tableId} ${formatMatch(mod.match)}`.trimEnd();
   text += ` priority=${mod.priority}`;
   if (mod.newCookie !== null && mod.newCookie !== 0n) text += ` cookie=0x${mod.newCookie.toString(16)}`;
   if (mod.idleTimeout !== 0) text += ` idle=${mod.idleTimeout}`;
   if (mod.hardTimeout !== 0) text += ` hard=${mod.hardTimeout}`;
   if (mod.sendFlowRem) text += " send_flow_rem";
-  return `${text} actions=${formatActions(mod.actions, ctx.spelling)}`;
+  return `${text} actions=${formatActions(mod.actions, "given")}`;
 }

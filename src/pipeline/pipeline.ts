@@ -140,21 +140,23 @@ export class Pipeline implements UpcallHandler, Host {
     return traceFlow(this.#ctx, request);
   }
 
-  /** Adds a learned flow, or keeps the one that is there fresh. False when its table's limit is reached. */
-  learn(mod: FlowMod, limit: number, nowMs: number): boolean {
+  mayLearn(mod: FlowMod, limit: number): boolean {
+    if (limit === 0 || this.tables.find(mod.tableId, mod.match, mod.priority) !== null) return true;
+    return this.#learnedCount(mod) < limit;
+  }
+
+  learn(mod: FlowMod, limit: number, nowMs: number): void {
     const old = this.tables.find(mod.tableId, mod.match, mod.priority);
     if (old !== null && old.cookie === (mod.newCookie ?? 0n) && sameActions(old.actions, mod.actions)) {
       if (nowMs > old.modifiedMs) old.modifiedMs = nowMs;
-      return true;
+      return;
     }
-    if (old === null && limit !== 0 && this.#learnedCount(mod) >= limit) return false;
+    if (old === null && !this.mayLearn(mod, limit)) return;
     try {
       this.tables.apply([{ ...mod, command: "add" }], nowMs);
     } catch (error) {
-      if (error instanceof MegaflowError) return false;
-      throw error;
+      if (!(error instanceof MegaflowError)) throw error; // the flow does not fit: OVS logs it and goes on
     }
-    return true;
   }
 
   /** How many flows of the table have the learned flow's cookie. */
@@ -170,8 +172,13 @@ function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {
   if (a.length !== b.length) return false;
   return a.every((x, i) => {
     const y = b[i]!;
-    if (x.type === "set_field" && y.type === "set_field") {
-      return x.field === y.field && equalBytes(x.value, y.value) && equalBytes(x.mask, y.mask);
+    if (x.type === "load" && y.type === "load") {
+      return (
+        x.value === y.value &&
+        x.dst.field === y.dst.field &&
+        x.dst.ofs === y.dst.ofs &&
+        x.dst.bits === y.dst.bits
+      );
     }
     if (x.type === "output" && y.type === "output") return x.port === y.port;
     if (x.type === "fin_timeout" && y.type === "fin_timeout") {
@@ -179,10 +186,6 @@ function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {
     }
     return false;
   });
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((v, i) => v === b[i]);
 }
 
 const BLANK: FlowMod = {

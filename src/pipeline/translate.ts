@@ -41,7 +41,7 @@ import {
 } from "./context.ts";
 import { finishFreezing, freezeSteps, thaw } from "./freeze.ts";
 import { translateGroup } from "./group-translate.ts";
-import { translateLearn } from "./learn.ts";
+import { isLearned, translateLearn } from "./learn.ts";
 import {
   NO_BYTES,
   sendToController,
@@ -61,6 +61,13 @@ import { ETH_IP, finishWildcards, hasTunnel, initWildcards, isIpAny, isIpType } 
 
 /** Translates what `ctx.reset` was given. The answer is in ctx.actions, ctx.wc, ctx.owner and ctx.error. */
 export function translate(ctx: Context): void {
+  walk(ctx);
+  if (ctx.learned !== null) {
+    for (const { mod, limit } of ctx.learned) ctx.host.learn(mod, limit, ctx.nowMs);
+  }
+}
+
+function walk(ctx: Context): void {
   const { flow } = ctx;
   initWildcards(ctx.wc, flow);
   ctx.base.bytes.fill(0, rare.TUNNEL_START, rare.TUNNEL_END); // the datapath forgets the tunnel it came from
@@ -267,7 +274,7 @@ function formatSteps(ctx: Context, steps: readonly S.Step[]): string {
         ? `unroll_xlate(table=${s.arg}, cookie=${s.cookie})`
         : s.code === S.S_NAT
           ? rare.formatNat(s.action)
-          : formatActions([s.action], ctx.spelling),
+          : formatActions([s.action], isLearned(s.action) ? "given" : ctx.spelling),
     )
     .join(",");
 }

@@ -315,3 +315,24 @@ export function makeSwitchedFrame(rnd: Random): string[] {
   const ipv4 = "080045000014000000004000000000000a0000010a000002";
   return [`in_port=${1 + rnd(6)}`, `${dst}${address()}${tag}${pick(rnd, [arp, ipv4])}`];
 }
+
+/** Words for ofproto/trace: an ARP, TCP or UDP frame between a few hosts. */
+export function makeLearnedFrame(rnd: Random): string[] {
+  const host = (): string => `0200000000${pick(rnd, ["01", "02", "03"])}`;
+  const address = (): string => `0a0000${pick(rnd, ["01", "02", "03", "04", "05"])}`;
+  const tag = pick(rnd, ["", "", "81000005"]);
+  const ethernet = `${host()}${host()}${tag}`;
+  const port = `in_port=${1 + rnd(3)}`;
+  if (rnd(3) === 0)
+    return [port, `${ethernet}08060001080006040001${host()}${address()}000000000000${address()}`];
+  const tcp = rnd(2) === 0;
+  const ports = `040${rnd(3)}0050`;
+  const l4 = tcp
+    ? `${ports}00000001000000025${pick(rnd, ["002", "010", "011", "004"])}200000000000`
+    : `${ports}00080000`;
+  const length = (20 + l4.length / 2).toString(16).padStart(4, "0");
+  return [
+    port,
+    `${ethernet}08004500${length}0000400040${tcp ? "06" : "11"}0000${address()}${address()}${l4}`,
+  ];
+}
