@@ -34,7 +34,7 @@ let order: usize = 0;
 let records: usize = 0;
 let tables: usize = 0;
 let generations: u32 = 0;
-// Records removed while a frame was on its way: their programs may still be running. Linked by their first word.
+// Records removed while a frame was on its way: their programs may still be running. Linked by MF_HASH.
 let removed: usize = 0;
 let orderMax: u32 = 0;
 let subtables: u32 = 0;
@@ -290,7 +290,8 @@ export function megaflowRemove(record: usize): void {
   }
   store<u64>(slots + ((<usize>hole) << 3), 0);
   store<u32>(record, ++generations, MF_GENERATION);
-  store<u32>(record, <u32>removed);
+  // The frame at hand may still count itself in the record and run its program: the link takes the place of the hash.
+  store<u32>(record, <u32>removed, MF_HASH);
   removed = record;
   megaflows--;
   const count = load<u32>(subtable, ST_COUNT) - 1;
@@ -302,7 +303,7 @@ export function megaflowRemove(record: usize): void {
 export function megaflowReclaim(): void {
   while (removed != 0) {
     const record = removed;
-    removed = <usize>load<u32>(record);
+    removed = <usize>load<u32>(record, MF_HASH);
     heapFree(records, record, <usize>load<u32>(record, MF_SIZE));
   }
 }
