@@ -67,7 +67,7 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAct
   let slow = false;
   commitSet("eth", ETH, flow, base, wc, out, true);
   const toPlain = isMplsType(base.get16(O_DL_TYPE)) && !isMplsType(flow.get16(O_DL_TYPE));
-  if (toPlain) commitMpls(flow, base, out);
+  if (toPlain) commitMpls(flow, base, wc, out);
 
   slow = commitNetwork(flow, base, wc, out) || slow;
   const proto = flow.get8(O_NW_PROTO);
@@ -82,7 +82,7 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAct
   } else if (type === ETH_IPV6 && proto === PROTO_ICMPV6) {
     slow = commitSet("icmpv6", PORTS, flow, base, wc, out, false) || slow;
   }
-  if (!toPlain) commitMpls(flow, base, out);
+  if (!toPlain) commitMpls(flow, base, wc, out);
   commitVlan(flow, base, wc, out);
   commitSet("skb_priority", PRIORITY, flow, base, wc, out, true);
   commitSet("skb_mark", MARK, flow, base, wc, out, true);
@@ -185,7 +185,8 @@ function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): vo
   base.words[O_VLAN1 >> 2] = flow.words[O_VLAN1 >> 2]!;
 }
 
-function commitMpls(flow: Flow, base: Flow, out: DatapathAction[]): void {
+/** The label stack. A set rewrites a whole entry, so all of it was looked at (OVS 3.1 forgets that: its megaflow is too wide). */
+function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
   let baseCount = countLabels(base, null);
   const flowCount = countLabels(flow, null);
   if (baseCount === 0 && flowCount === 0) return;
@@ -197,6 +198,7 @@ function commitMpls(flow: Flow, base: Flow, out: DatapathAction[]): void {
       // One label too many and one too few: the outermost is rewritten.
       setLse(base, 0, lse(flow, flowCount - baseCount));
       const mask = new Uint8Array(KEY_SIZE).fill(0xff, O_MPLS_LSE0, O_MPLS_LSE0 + 4);
+      wc.setExact(O_MPLS_LSE0, 4);
       out.push({ type: "set", header: "mpls", value: base.bytes.slice(0, KEY_SIZE), mask });
       common++;
     } else {
