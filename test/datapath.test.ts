@@ -63,6 +63,7 @@ class TreePipeline implements UpcallHandler {
           });
         },
       },
+      dependencies: null,
       drop: actions.length > 0 ? null : { reason: "drop_action_of_pipeline", table: kind, cookie: null },
       cacheable: state % 13 !== 0,
     };
@@ -115,11 +116,7 @@ function run(options: DatapathOptions, count: number, disturb = false) {
       if (disturb) {
         const all = [...datapath.megaflows.values()];
         for (const megaflow of all) if (disturber.below(4) === 0) datapath.remove(megaflow);
-        if (disturber.below(3) === 0)
-          datapath.revalidate(
-            () => true,
-            (key) => pipeline.translate(key),
-          );
+        if (disturber.below(3) === 0) datapath.revalidate(null, (key) => pipeline.translate(key));
         if (disturber.below(3) === 0) datapath.expire(1_000_000 + n, 300);
       }
     }

@@ -1,7 +1,6 @@
 // A bridge: ports, a pipeline and a datapath together are a switch. It runs the datapath over staged frames, lets time
 // pass between them, and keeps the installed megaflows true to the tables.
 import { type CacheCounters, Datapath, type OutputSink, type Verdict } from "../datapath/datapath.ts";
-import type { Megaflow } from "../datapath/megaflow.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
@@ -149,11 +148,9 @@ export class Bridge {
   /** Translates again what a change may have made untrue, before the next frame can meet it. */
   #revalidateStale(): void {
     // Revalidation pushes statistics, which may refresh or learn flows and MACs in turn: until all is quiet.
-    for (let stale = this.pipeline.takeStale(); stale !== 0; stale = this.pipeline.takeStale()) {
-      const all = (stale & STALE_ALL) !== 0;
-      this.datapath.revalidate(
-        (megaflow: Megaflow) => all || this.pipeline.dependsOnMacs(megaflow.owner),
-        (key) => this.pipeline.revalidate(key, this.nowMs),
+    for (let stale = this.pipeline.takeStale(); stale !== null; stale = this.pipeline.takeStale()) {
+      this.datapath.revalidate(stale === STALE_ALL ? null : stale, (key) =>
+        this.pipeline.revalidate(key, this.nowMs),
       );
     }
   }

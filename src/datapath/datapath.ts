@@ -77,6 +77,8 @@ const TCP = 6;
 export class Datapath {
   readonly kernel: Kernel;
   readonly megaflows = new Map<number, Megaflow>();
+  /** Megaflows by what they depend on. */
+  readonly #dependents = new Map<string, Set<Megaflow>>();
   /** Called while frames are being worked on when descriptors have to be taken, and by takeOutputs(). */
   sink: OutputSink | null = null;
   /** A problem inside an upcall: it must not travel through the kernel, so it waits here until receive() returns. */
@@ -246,6 +248,7 @@ export class Datapath {
   remove(megaflow: Megaflow): void {
     megaflow.pushStats(this.kernel);
     this.megaflows.delete(megaflow.at);
+    this.#depend(megaflow, null);
     this.kernel.exports.megaflowRemove(megaflow.at);
   }
 
@@ -257,14 +260,14 @@ export class Datapath {
   }
 
   /**
-   * Translates installed megaflows again, those that `wanted` picks, and removes each that would come out differently.
+   * Translates installed megaflows again, those that depend on any of `changed` (all for null), and removes each that would
+   * come out differently.
    * `translate` gives null when the megaflow has lost its ground (its recirculation id is gone).
    */
-  revalidate(wanted: (megaflow: Megaflow) => boolean, translate: (key: Flow) => Translation | null): void {
+  revalidate(changed: ReadonlySet<string> | null, translate: (key: Flow) => Translation | null): void {
     const key = new Flow();
     const mask = new Flow();
-    for (const megaflow of this.megaflows.values()) {
-      if (!wanted(megaflow)) continue;
+    for (const megaflow of changed === null ? this.megaflows.values() : this.#dependentsOf(changed)) {
       megaflow.pushStats(this.kernel);
       megaflow.read(this.kernel, key, mask);
       const again = translate(key);
@@ -272,10 +275,32 @@ export class Datapath {
         this.remove(megaflow);
       } else {
         megaflow.owner = again.owner;
+        this.#depend(megaflow, again.dependencies);
         megaflow.actions = again.actions;
         this.kernel.words[(megaflow.at + abi.MF_TAG) >>> 2] = this.#tag(again.drop);
       }
     }
+  }
+
+  /** Notes what a megaflow depends on, in place of what it depended on before. */
+  #depend(megaflow: Megaflow, dependencies: readonly string[] | null): void {
+    for (const name of megaflow.dependencies ?? []) {
+      const set = this.#dependents.get(name);
+      set?.delete(megaflow);
+      if (set?.size === 0) this.#dependents.delete(name);
+    }
+    megaflow.dependencies = dependencies;
+    for (const name of dependencies ?? []) {
+      const set = this.#dependents.get(name);
+      if (set === undefined) this.#dependents.set(name, new Set([megaflow]));
+      else set.add(megaflow);
+    }
+  }
+
+  #dependentsOf(changed: ReadonlySet<string>): Set<Megaflow> {
+    const found = new Set<Megaflow>();
+    for (const name of changed) for (const megaflow of this.#dependents.get(name) ?? []) found.add(megaflow);
+    return found;
   }
 
   #isSame(megaflow: Megaflow, mask: Flow, again: Translation): boolean {
@@ -343,7 +368,9 @@ export class Datapath {
     const at = kernel.exports.megaflowInsert(program, count);
     if (at === 0) return 0;
     kernel.words[(at + abi.MF_TAG) >>> 2] = tag;
-    this.megaflows.set(at, new Megaflow(at, translation.actions, translation.owner, nowMs));
+    const megaflow = new Megaflow(at, translation, nowMs);
+    this.megaflows.set(at, megaflow);
+    this.#depend(megaflow, translation.dependencies);
     return at;
   }
 

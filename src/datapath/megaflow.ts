@@ -3,7 +3,7 @@ import type { Flow } from "../flow/flow.ts";
 import * as abi from "./abi.ts";
 import type { DatapathAction } from "./action.ts";
 import type { Kernel } from "./kernel.ts";
-import type { FlowStats, MegaflowOwner } from "./upcall.ts";
+import type { FlowStats, MegaflowOwner, Translation } from "./upcall.ts";
 
 export class Megaflow {
   /** The record's address in the kernel: its handle. */
@@ -11,13 +11,15 @@ export class Megaflow {
   readonly createdMs: number;
   actions: readonly DatapathAction[];
   owner: MegaflowOwner;
+  dependencies: readonly string[] | null;
   #pushedPackets = 0;
   #pushedBytes = 0;
 
-  constructor(at: number, actions: readonly DatapathAction[], owner: MegaflowOwner, createdMs: number) {
+  constructor(at: number, translation: Translation, createdMs: number) {
     this.at = at;
-    this.actions = actions;
-    this.owner = owner;
+    this.actions = translation.actions;
+    this.owner = translation.owner;
+    this.dependencies = translation.dependencies;
     this.createdMs = createdMs;
   }
 

@@ -40,6 +40,8 @@ export interface Translation {
   /** The mask: a set bit was looked at. Datapath blocks only (below KEY_SIZE). */
   readonly wildcards: Flow;
   readonly owner: MegaflowOwner;
+  /** Names of facts outside the tables that it read, such as a learned MAC: revalidate() finds megaflows by them. Null for none. */
+  readonly dependencies: readonly string[] | null;
   /** Set when the actions send the frame nowhere. */
   readonly drop: DropInfo | null;
   /** False: valid for this frame alone (a side effect per frame), so nothing is installed. */

@@ -12,8 +12,8 @@ export interface MacEntry {
 export class MacTable {
   readonly #entries: LRUCache<string, MacEntry>;
   #nowMs = 1;
-  /** Goes up when a lookup might answer otherwise than before. */
-  version = 0;
+  /** Keys whose lookup may answer otherwise than before. */
+  #changed = new Set<string>();
 
   constructor(ageingMs = MAC_AGEING_MS, sizeMax = MAC_TABLE_SIZE) {
     this.#entries = new LRUCache<string, MacEntry>({
@@ -22,6 +22,9 @@ export class MacTable {
       ttlResolution: 0,
       updateAgeOnGet: false,
       perf: { now: () => this.#nowMs },
+      dispose: (_, key, reason) => {
+        if (reason !== "set") this.#changed.add(key);
+      },
     });
   }
 
@@ -29,35 +32,20 @@ export class MacTable {
     return this.#entries.size;
   }
 
-  /** The port of an address, given as 6 bytes of `bytes` at `offset`; -1 when not known. */
-  lookup(bytes: Uint8Array, offset: number, vlan: number, nowMs: number): number {
-    if ((bytes[offset]! & 1) !== 0) return -1;
-    this.#setNow(nowMs);
-    return this.#entries.peek(macKey(bytes, offset, vlan))?.port ?? -1;
-  }
-
-  /** Learns or refreshes an address. True when it is new or moved. */
-  learn(bytes: Uint8Array, offset: number, vlan: number, port: number, nowMs: number): boolean {
-    if ((bytes[offset]! & 1) !== 0) return false;
-    return this.learnKey(macKey(bytes, offset, vlan), port, nowMs);
-  }
-
-  /** The same for a key made by `macKey`: what a megaflow's owner keeps. */
+  /** Learns or refreshes an address, by its key (`macKey`). True when it is new or moved. */
   learnKey(key: string, port: number, nowMs: number): boolean {
     this.#setNow(nowMs);
     const known = this.#entries.peek(key);
     const moved = known === undefined || known.port !== port;
     this.#entries.set(key, { port });
-    if (moved) this.version++;
+    if (moved) this.#changed.add(key);
     return moved;
   }
 
   /** Removes what has aged. True when something went. */
   expire(nowMs: number): boolean {
     this.#setNow(nowMs);
-    const gone = this.#entries.purgeStale();
-    if (gone) this.version++;
-    return gone;
+    return this.#entries.purgeStale();
   }
 
   /** When the next entry ages; Infinity when there is none. */
@@ -71,7 +59,20 @@ export class MacTable {
 
   flush(): void {
     this.#entries.clear();
-    this.version++;
+  }
+
+  /** The port of a key made by `macKey`, -1 when not known. */
+  portOf(key: string, nowMs: number): number {
+    this.#setNow(nowMs);
+    return this.#entries.peek(key)?.port ?? -1;
+  }
+
+  /** The keys learned, moved, aged or evicted since the last call; null for none. */
+  takeChanged(): ReadonlySet<string> | null {
+    if (this.#changed.size === 0) return null;
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
   }
 
   // lru-cache takes a start time of 0 for "no age".

@@ -68,8 +68,7 @@ export function translateNormal(ctx: Context): void {
   maskGratuitousArp(flow, wc);
   if (port !== null) learn(ctx, port, vlan);
 
-  ctx.owner.dependsOnMacs = true;
-  const found = ctx.host.macs.lookup(flow.bytes, O_DL_DST, vlan, ctx.nowMs);
+  const found = lookUp(ctx, vlan);
   if (found < 0) {
     ctx.report("detail", "no learned MAC for destination, flooding");
     flood(ctx, inPort);
@@ -167,13 +166,33 @@ function maskGratuitousArp(flow: Flow, wc: Flow): void {
   wc.setExact(O_NW_DST, 4);
 }
 
+/** The port that the destination was learned on, -1 when it is not known. */
+function lookUp(ctx: Context, vlan: number): number {
+  const { bytes } = ctx.flow;
+  if ((bytes[O_DL_DST]! & 1) !== 0) return -1;
+  const key = macKey(bytes, O_DL_DST, vlan);
+  dependOn(ctx, key);
+  return ctx.host.macs.portOf(key, ctx.nowMs);
+}
+
+function dependOn(ctx: Context, key: string): void {
+  ctx.owner.macKeys ??= [];
+  ctx.owner.macKeys.push(key);
+}
+
 function learn(ctx: Context, port: Port, vlan: number): void {
   const { macs } = ctx.host;
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_SRC]! & 1) !== 0) return;
-  ctx.owner.learnedMac = { macs, key: macKey(bytes, O_DL_SRC, vlan), port: port.no };
-  if (!ctx.sideEffects) return;
-  if (macs.learn(bytes, O_DL_SRC, vlan, port.no, ctx.nowMs) && ctx.trace !== null) {
+  const key = macKey(bytes, O_DL_SRC, vlan);
+  dependOn(ctx, key);
+  ctx.owner.learnedMac = { macs, key, port: port.no };
+  if (!ctx.sideEffects) {
+    // The address is known elsewhere now. A cached frame would not bring it back here, so none may be cached.
+    if (macs.portOf(key, ctx.nowMs) !== port.no) ctx.cacheable = false;
+    return;
+  }
+  if (macs.learnKey(key, port.no, ctx.nowMs) && ctx.trace !== null) {
     const mac = Array.from(bytes.subarray(O_DL_SRC, O_DL_SRC + 6), (b) =>
       b.toString(16).padStart(2, "0"),
     ).join(":");

@@ -12,10 +12,10 @@ const TCP_FIN_RST = 0x005;
 
 export class Owner implements MegaflowOwner {
   readonly rules: Rule[] = [];
-  /** True when the translation depends on what NORMAL has learned. */
-  dependsOnMacs = false;
   // Rare, so made when needed.
   groups: { readonly group: Group; readonly bucket: GroupBucket | null }[] | null = null;
+  /** Keys of the learned MACs that the translation looked up or would learn. */
+  macKeys: string[] | null = null;
   learnedMac: { readonly macs: MacTable; readonly key: string; readonly port: number } | null = null;
   finTimeouts: { readonly rule: Rule; readonly idle: number; readonly hard: number }[] | null = null;
   /** Learns again, or refreshes what was learned. */

@@ -1,6 +1,6 @@
 // The slow path's outside: tables, groups, meters, MAC learning and the translator over them, as the datapath (upcalls)
 // and the bridge (changes, time, revalidation, traces) use it.
-import type { DropInfo, MegaflowOwner, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
+import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
 import { Flow } from "../flow/flow.ts";
 import { O_RECIRC_ID } from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
@@ -9,7 +9,6 @@ import { Context, FAILURES, type Host, X_OK } from "./context.ts";
 import { GroupTable } from "./group.ts";
 import { MacTable } from "./mac-table.ts";
 import { MeterTable } from "./meter.ts";
-import { Owner } from "./owner.ts";
 import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
 import { checkSupported } from "./support.ts";
@@ -30,9 +29,7 @@ export interface PipelineOptions {
 }
 
 /** takeStale: any megaflow may be out of date. */
-export const STALE_ALL = 1;
-/** takeStale: those may be that depend on learned MACs. */
-export const STALE_MACS = 2;
+export const STALE_ALL = "all";
 
 export class Pipeline implements UpcallHandler, Host {
   readonly ports: PortTable;
@@ -45,7 +42,6 @@ export class Pipeline implements UpcallHandler, Host {
   readonly seed: number;
   readonly #ctx: Context;
   #staleVersion = 0;
-  #macVersion = 0;
 
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
@@ -105,23 +101,20 @@ export class Pipeline implements UpcallHandler, Host {
     if (!ctx.sent) {
       drop = { reason: FAILURES[ctx.error]!.drop, table: ctx.lastTable, cookie: ctx.lastCookie };
     }
-    return { actions: ctx.actions, wildcards: ctx.wc, owner: ctx.owner, drop, cacheable: ctx.cacheable };
+    const { actions, wc, owner, cacheable } = ctx;
+    return { actions, wildcards: wc, owner, dependencies: owner.macKeys, drop, cacheable };
   }
 
-  /** Whether a megaflow depends on what NORMAL has learned. */
-  dependsOnMacs(owner: MegaflowOwner): boolean {
-    return owner instanceof Owner && owner.dependsOnMacs;
-  }
-
-  /** What may have gone out of date since the last call: STALE_* bits. */
-  takeStale(): number {
+  /**
+   * What may have gone out of date since the last call: STALE_ALL, or the dependencies (Translation.dependencies) that have
+   * changed, or null for nothing.
+   */
+  takeStale(): typeof STALE_ALL | ReadonlySet<string> | null {
     const version = this.tables.version + this.groups.version + this.meters.version + this.ports.version;
-    const stale =
-      (version === this.#staleVersion ? 0 : STALE_ALL) |
-      (this.macs.version === this.#macVersion ? 0 : STALE_MACS);
+    const changed = this.macs.takeChanged();
+    if (version === this.#staleVersion) return changed;
     this.#staleVersion = version;
-    this.#macVersion = this.macs.version;
-    return stale;
+    return STALE_ALL;
   }
 
   /** When runTimers has something to do; Infinity when never. */

@@ -22,6 +22,7 @@ test(`${COUNT} mutated frames are looked up by the parser's key (seed ${SEED})`,
     actions: [{ type: "drop", reason: DROP_EXPLICIT }],
     wildcards: new Flow(),
     owner: { credit() {} },
+    dependencies: null,
     drop: null,
     cacheable: false,
   };
