@@ -173,8 +173,19 @@ test("a megaflow reads back as it was installed", () => {
   const again = pipeline.translate(key);
   assert.ok(mask.equals(again.wildcards));
   assert.equal(key.get32(L.O_IN_PORT), 3);
+  // The first frame's own bits stand beside the masked ones.
+  const first = new Flow();
+  megaflow.readFirst(datapath.kernel, first, mask);
+  assert.ok(mask.equals(again.wildcards));
+  assert.equal(first.get16(L.O_TP_SRC), 1000);
+  for (let i = 0; i < L.KEY_SIZE; i++) assert.equal(first.bytes[i]! & mask.bytes[i]!, key.bytes[i]!);
+  // The frame that missed is counted by its upcall, not by the megaflow.
+  assert.equal(megaflow.stats(datapath.kernel).packets, 0);
+  datapath.clear();
+  datapath.stage(frame, 0, frame.length, frame.length, 3, 6_000);
+  datapath.receive(0, Number.POSITIVE_INFINITY);
   assert.equal(megaflow.stats(datapath.kernel).packets, 1);
-  assert.equal(megaflow.stats(datapath.kernel).usedMs, 5_000);
+  assert.equal(megaflow.stats(datapath.kernel).usedMs, 6_000);
 });
 
 test("frames too short or too long are dropped with a reason of their own", () => {

@@ -36,7 +36,7 @@ export function megaflowsText(bridge: Bridge): string {
   const portName = (no: number) => String(no);
   const all: string[] = [];
   for (const megaflow of megaflows.values()) {
-    megaflow.read(kernel, key, mask);
+    megaflow.readFirst(kernel, key, mask);
     const { packets, bytes, usedMs, tcpFlags } = megaflow.stats(kernel);
     const used = usedMs === 0 ? "never" : `${((bridge.nowMs - usedMs) / 1000).toFixed(3)}s`;
     const flags = tcpFlags === 0 ? "" : `, flags:${formatFlags(TCP_FLAG_NAMES, tcpFlags)}`;

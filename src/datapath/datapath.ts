@@ -70,7 +70,7 @@ const ARENA_BYTES = 17 << 20; // a batch of the longest frames
 const OUT_ARENA_BYTES = 32 << 20;
 const OUT_DESCRIPTORS = 4096;
 const SUBTABLES_MAX = 4096;
-const RECORD_BYTES_EACH = 320; // a megaflow of 8 key blocks and a program of 25 words
+const RECORD_BYTES_EACH = 384; // a megaflow of 7 key blocks (twice) and a program of 24 words
 const SLACK = 64;
 const TCP = 6;
 
@@ -341,22 +341,16 @@ export class Datapath {
     const miss: Miss = { flow, frame: kernel.bytes.subarray(ptr, ptr + length), wireLen, nowMs };
     const tcpFlags = flow.get8(O_NW_PROTO) === TCP ? flow.get16(O_TCP_FLAGS) : 0;
     const translation = this.#handler.upcall(miss);
+    translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
     // The pipeline may have used the flow as its own; the kernel's KEY is untouched.
     const count = this.#encode(translation);
     const tag = this.#tag(translation.drop);
-    const record = this.#cache && translation.cacheable ? this.#install(translation, count, tag, nowMs) : 0;
-    if (record !== 0) {
-      const megaflow = this.megaflows.get(record);
-      this.afterUpcall?.();
-      // Its own upcall may have made it untrue. This frame still goes its way; the kernel counts it too late.
-      if (this.megaflows.get(record) === megaflow) return record;
-      translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
-      return record;
-    }
-    translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
-    const transient = kernel.exports.transientMegaflow(this.#at.program, count, tag);
+    let record = 0;
+    if (this.#cache && translation.cacheable) record = this.#install(translation, count, tag, nowMs);
+    if (record === 0) record = kernel.exports.transientMegaflow(this.#at.program, count, tag);
+    // This may remove the new megaflow at once; the frame still runs its program.
     this.afterUpcall?.();
-    return transient;
+    return record;
   }
 
   #install(translation: Translation, count: number, tag: number, nowMs: number): number {

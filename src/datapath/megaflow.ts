@@ -59,15 +59,25 @@ export class Megaflow {
 
   /** Reads the masked key and the mask out of the kernel. */
   read(kernel: Kernel, key: Flow, mask: Flow): void {
+    this.#read(kernel, this.at + abi.MF_KEY, key, mask);
+  }
+
+  /** Reads the mask, and of the frame that the megaflow was made for the blocks that the mask touches, unmasked. */
+  readFirst(kernel: Kernel, key: Flow, mask: Flow): void {
+    const program = kernel.words[(this.at + abi.MF_PROGRAM) >>> 2]!;
+    const words = kernel.words[(this.at + abi.MF_PROGRAM_WORDS) >>> 2]!;
+    this.#read(kernel, program + words * 4, key, mask);
+  }
+
+  #read(kernel: Kernel, keyAt: number, key: Flow, mask: Flow): void {
     key.clear();
     mask.clear();
     const subtable = kernel.words[(this.at + abi.MF_SUBTABLE) >>> 2]!;
     const blocks = kernel.words[(subtable + abi.ST_BLOCKS) >>> 2]!;
     for (let i = 0; i < blocks; i++) {
       const number = kernel.bytes[subtable + abi.ST_BLOCK_NUMBERS + i]!;
-      const keyAt = this.at + abi.MF_KEY + i * 16;
       const maskAt = subtable + abi.ST_MASKS + i * 16;
-      key.bytes.set(kernel.bytes.subarray(keyAt, keyAt + 16), number * 16);
+      key.bytes.set(kernel.bytes.subarray(keyAt + i * 16, keyAt + i * 16 + 16), number * 16);
       mask.bytes.set(kernel.bytes.subarray(maskAt, maskAt + 16), number * 16);
     }
   }

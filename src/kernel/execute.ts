@@ -106,6 +106,7 @@ export function executeTag(): u32 {
 /** An exact-match hit found by the receive loop: counts it and runs it. */
 export function runExact(megaflow: usize): void {
   exactHits++;
+  count(megaflow);
   if (run(megaflow)) process();
 }
 
@@ -121,6 +122,7 @@ export function process(): void {
   }
 }
 
+/** The megaflow for KEY, which has counted the frame. The host counts the frame of an upcall, as OVS does. */
 function find(): usize {
   if (!caching) {
     upcalls++;
@@ -131,6 +133,7 @@ function find(): usize {
   let megaflow = exactMatchLookup(map, hash);
   if (megaflow != 0) {
     exactHits++;
+    count(megaflow);
     return megaflow;
   }
   megaflow = megaflowLookup();
@@ -139,12 +142,12 @@ function find(): usize {
     return <usize>upcall();
   }
   megaflowHits++;
+  count(megaflow);
   exactMatchInsert(map, hash, megaflow);
   return megaflow;
 }
 
-/** Counts the frame and runs the program. True when the frame, its KEY made anew, is to be looked up again. */
-function run(megaflow: usize): bool {
+function count(megaflow: usize): void {
   store<u64>(megaflow, load<u64>(megaflow, MF_PACKETS) + 1, MF_PACKETS);
   store<u64>(megaflow, load<u64>(megaflow, MF_BYTES) + <u64>load<u32>(PKT, PKT_WIRE_LEN), MF_BYTES);
   store<u64>(megaflow, load<u64>(PKT, PKT_NOW), MF_USED);
@@ -152,6 +155,10 @@ function run(megaflow: usize): bool {
     const flags = load<u32>(megaflow, MF_TCP_FLAGS);
     store<u32>(megaflow, flags | <u32>load<u16>(KEY, O_TCP_FLAGS), MF_TCP_FLAGS);
   }
+}
+
+/** Runs the program. True when the frame, its KEY made anew, is to be looked up again. */
+function run(megaflow: usize): bool {
   lastTag = load<u32>(megaflow, MF_TAG);
   const port = load<u32>(megaflow, MF_QUICK_PORT);
   if (port != <u32>NO_QUICK_PORT) {

@@ -247,7 +247,7 @@ export function megaflowInsert(program: usize, words: u32): usize {
   const subtable = subtableFor();
   if (subtable == 0) return 0;
   const blocks = <usize>load<u32>(subtable, ST_BLOCKS);
-  const size = <usize>MF_KEY + blocks * 16 + <usize>words * 4;
+  const size = <usize>MF_KEY + blocks * 32 + <usize>words * 4;
   const record = grow(subtable) ? heapAlloc(records, size) : 0;
   if (record == 0) {
     if (load<u32>(subtable, ST_COUNT) == 0) dropSubtable(subtable);
@@ -261,6 +261,7 @@ export function megaflowInsert(program: usize, words: u32): usize {
     const number = <usize>load<u8>(subtable + i, ST_BLOCK_NUMBERS);
     const masked = v128.and(v128.load(KEY_IN + number * 16), v128.load(subtable + i * 16, ST_MASKS));
     v128.store(record + i * 16, masked, MF_KEY);
+    v128.store(record + size - (blocks - i) * 16, v128.load(KEY_IN + number * 16));
   }
   setProgram(record, record + MF_KEY + blocks * 16, program, words);
   const hash = maskedHash(subtable, KEY_IN);
@@ -290,7 +291,7 @@ export function megaflowRemove(record: usize): void {
   }
   store<u64>(slots + ((<usize>hole) << 3), 0);
   store<u32>(record, ++generations, MF_GENERATION);
-  // The frame at hand may still count itself in the record and run its program: the link takes the place of the hash.
+  // The frame at hand may still be running its program, and read its tag: the link takes the place of the hash.
   store<u32>(record, <u32>removed, MF_HASH);
   removed = record;
   megaflows--;
