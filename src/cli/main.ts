@@ -4,7 +4,15 @@ import { Command, CommanderError } from "commander";
 import { MegaflowError } from "../lib/errors.ts";
 import { EXIT_ARGUMENTS, EXIT_UNFINISHED } from "./exit.ts";
 
-const COMMANDS = ["replay", "trace", "parse", "demo"] as const;
+type Register = { register(program: Command): void };
+
+// Loaded when asked for: no command waits for another's modules.
+const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
+  replay: () => import("./replay.ts"),
+  trace: () => import("./trace.ts"),
+  parse: () => import("./parse.ts"),
+  demo: () => import("./demo.ts"),
+};
 
 async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("megaflow")
@@ -20,14 +28,10 @@ Examples:
   megaflow trace --flows node.flows 'in_port=4,tcp,nw_src=100.96.1.3,nw_dst=100.96.1.5,tp_dst=80'
   megaflow parse capture.pcapng`,
     );
-  // Only the command that is asked for is loaded, and all of them for the help.
-  const wanted = COMMANDS.filter((c) => argv.includes(c));
-  for (const name of wanted.length > 0 ? wanted : COMMANDS) {
-    const { register } = (await import(new URL(`./${name}.js`, import.meta.url).href)) as {
-      register: (program: Command) => void;
-    };
-    register(program);
-  }
+  // All of them for the help.
+  const names = Object.keys(COMMANDS);
+  const wanted = names.filter((name) => argv.includes(name));
+  for (const name of wanted.length > 0 ? wanted : names) (await COMMANDS[name]!()).register(program);
   for (const command of program.commands) command.exitOverride();
   try {
     await program.parseAsync([...argv], { from: "user" });
