@@ -1,6 +1,8 @@
 // Every bench for a moment, so that none rots; equal seeds give equal output.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { loadBenches, runBenches } from "./run.ts";
 
 const benches = await loadBenches();
@@ -39,4 +41,17 @@ test("a bench that is not there is an error", async () => {
   const lines: string[] = [];
   assert.equal(await runBenches(["frob"], (line) => lines.push(line)), 2);
   assert.match(lines[0]!, /^no such bench: frob; there are /);
+});
+
+test("megaflow bench runs them, and says that it has no peer to measure", () => {
+  const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+  const megaflow = (...args: string[]) =>
+    spawnSync(process.execPath, [main, "bench", ...args], { encoding: "utf8" });
+  const one = megaflow("forward", "--smoke", "--json");
+  assert.equal(one.status, 0, one.stderr);
+  assert.equal(JSON.parse(one.stdout).workload, "forward");
+  assert.equal(megaflow("frob").status, 2);
+  const peer = megaflow("--peer", "ovs-dpdk");
+  assert.equal(peer.status, 2);
+  assert.equal(peer.stderr, "megaflow: --peer ovs-dpdk is not available yet\n");
 });

@@ -28,6 +28,8 @@ export interface BenchResult {
   readonly count: number;
   /** Of the output. */
   readonly hash: string;
+  /** What else there is to know of the runs, in a few words. */
+  readonly note?: string;
 }
 
 export interface Bench {
@@ -69,9 +71,14 @@ export function measureOperation(
 
 /**
  * Measures `batch`, which handles a batch of frames and gives their number, in a plain loop: five runs of a second after
- * one of warming up.
+ * one of warming up. The clock is read once in `between` batches: of slow batches, after each.
  */
-export function measureFrames(context: BenchContext, batch: () => number, hash: string): BenchResult {
+export function measureFrames(
+  context: BenchContext,
+  batch: () => number,
+  hash: string,
+  between = 16,
+): BenchResult {
   const runMs = context.smoke ? SMOKE_MS : RUN_MS;
   const nsPerUnit: number[] = [];
   let count = 0;
@@ -81,7 +88,7 @@ export function measureFrames(context: BenchContext, batch: () => number, hash: 
     const end = begin + BigInt(runMs) * 1_000_000n;
     let now = begin;
     while (now < end) {
-      for (let i = 0; i < 16; i++) frames += batch();
+      for (let i = 0; i < between; i++) frames += batch();
       now = process.hrtime.bigint();
     }
     if (run === 0) continue;

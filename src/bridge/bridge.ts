@@ -15,6 +15,8 @@ export interface BridgeOptions {
   readonly cache?: boolean;
   readonly seed?: number;
   readonly fastParse?: boolean;
+  /** Of the exact-match cache: a power of two, 0 for none. */
+  readonly exactEntries?: number;
   readonly connectionsMax?: number;
   readonly megaflowsMax?: number;
 }
@@ -37,13 +39,14 @@ export class Bridge {
   #nextSweepMs = 0;
 
   constructor(options: BridgeOptions) {
-    const { ports, failMode, connectionsMax, megaflowsMax } = options;
+    const { ports, failMode, exactEntries, connectionsMax, megaflowsMax } = options;
     const seed = options.seed ?? 1;
     this.pipeline = new Pipeline({ ports, failMode, seed });
     this.datapath = new Datapath(this.pipeline, {
       cache: options.cache ?? true,
       fastParse: options.fastParse ?? true,
       seed: BigInt(seed),
+      ...(exactEntries === undefined ? {} : { exactEntries }),
       ...(connectionsMax === undefined ? {} : { connectionsMax }),
       ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
     });

@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: () => import("./replay.ts"),
   trace: () => import("./trace.ts"),
   parse: () => import("./parse.ts"),
+  bench: () => import("./bench.ts"),
   demo: () => import("./demo.ts"),
 };
 

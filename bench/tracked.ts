@@ -1,0 +1,47 @@
+// The benches of connection tracking: connections opened through the switch itself, then measured with established segments.
+import { CTC_CONNECTIONS } from "../src/datapath/abi.ts";
+import { assert } from "../src/lib/assert.ts";
+import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import { BenchSwitch } from "./switch.ts";
+import { type Connection, established, type Link, opening, Segments } from "./traffic.ts";
+
+export interface TrackedTraffic {
+  /** Text of a flow file that commits new connections and lets established ones pass. */
+  readonly flows: string;
+  readonly link: Link;
+  /** Where the clients are, and where the servers. */
+  readonly clientPort: number;
+  readonly serverPort: number;
+  readonly connections: readonly Connection[];
+}
+
+/** Opens the connections, and lays out an established segment of each for measurement. */
+export function trackedSwitch(
+  context: BenchContext,
+  traffic: TrackedTraffic,
+  options: { readonly cache?: boolean } = {},
+): BenchSwitch {
+  const { flows, link, connections, clientPort, serverPort } = traffic;
+  const there = new Segments(link);
+  const back = new Segments({ ethSrc: link.ethDst, ethDst: link.ethSrc });
+  const bench = new BenchSwitch(flows, { ...options, seed: context.seed });
+  for (const connection of connections) {
+    const [syn, synAck, ack] = opening(there, back, connection);
+    bench.send(syn, clientPort);
+    bench.send(synAck, serverPort);
+    bench.send(ack, clientPort);
+  }
+  bench.load(
+    connections.map((connection) => established(there, connection)),
+    clientPort,
+  );
+  const open = Number(bench.bridge.datapath.kernel.exports.conntrackCounter(CTC_CONNECTIONS));
+  assert(open === connections.length, `${open} of ${connections.length} connections are open`);
+  return bench;
+}
+
+export function measureTracked(context: BenchContext, traffic: TrackedTraffic): BenchResult {
+  const bench = trackedSwitch(context, traffic);
+  bench.pass();
+  return measureFrames(context, () => bench.batch(), bench.hash());
+}
