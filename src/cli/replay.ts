@@ -11,7 +11,13 @@ import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignm
 import { EXIT_UNFINISHED } from "./exit.ts";
 import { LoopCapture } from "./loop-capture.ts";
 import { Progress } from "./progress.ts";
-import { readSwitchFiles, type SwitchFiles, type SwitchOptions } from "./switch-files.ts";
+import {
+  applyBundle,
+  loadSwitch,
+  readSwitchFiles,
+  type SwitchFiles,
+  type SwitchOptions,
+} from "./switch-files.ts";
 
 interface ReplayOptions extends SwitchOptions {
   in: string[];
@@ -137,7 +143,7 @@ async function replay(options: ReplayOptions): Promise<void> {
   else process.stdout.write(summaryText(summary, loops));
   for (const failure of run.failures) console.error(`megaflow: ${failure.describe()}`);
   if (run.failures.length > 0) {
-    console.error(`megaflow: stopped short: ${summary.packets} frames were processed`);
+    console.error(`megaflow: not all was done; ${summary.packets} frames were processed`);
     process.exitCode = EXIT_UNFINISHED;
   }
 }
@@ -234,22 +240,19 @@ class ReplayRun {
 
   /** The tables as they are at the first frame. Throws what the switch refuses, before anything is written. */
   #begin(nowMs: number): void {
-    const { meters, groups, flows } = this.#files;
     this.#bridge.advance(nowMs);
-    this.#bridge.applyMeters(meters, nowMs);
-    this.#bridge.applyGroups(groups, nowMs);
-    this.#bridge.addFlows(flows, nowMs);
+    loadSwitch(this.#bridge, this.#files, nowMs);
   }
 
   #events(): ReplayEvent[] {
-    return this.#changes.map(({ afterNs, file }, i) => ({
+    return this.#changes.map(({ afterNs }, i) => ({
       afterNs,
       apply: (nowMs) => {
         try {
-          this.#bridge.applyFlows(this.#files.later[i]!, nowMs);
+          applyBundle(this.#bridge, this.#files.later[i]!, nowMs);
         } catch (error) {
           if (!(error instanceof MegaflowError)) throw error;
-          this.failures.push(error.at({ file }));
+          this.failures.push(error);
         }
       },
     }));

@@ -1,11 +1,15 @@
 // The switch that the options describe: its ports by number and name, and the flow, group and meter files it begins with.
+
+import type { Bridge } from "../bridge/bridge.ts";
 import { readFlowFile } from "../control/openflow/flow-file.ts";
 import { readGroupFile } from "../control/openflow/group-file.ts";
+import { placeOf } from "../control/openflow/lines.ts";
 import { readMeterFile } from "../control/openflow/meter-file.ts";
 import { O_IN_PORT } from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, type GroupMod, type MeterMod, OFPP_LOCAL, OFPP_MAX } from "../pipeline/action.ts";
 import { PortTable } from "../pipeline/port-table.ts";
+import { FlowModError } from "../pipeline/tables.ts";
 import { portNumber, splitAssignment } from "./assignment.ts";
 
 export interface SwitchOptions {
@@ -61,6 +65,39 @@ export function readSwitchFiles(
     { anyNumber: !declared },
   );
   return { flows, groups, meters, later, ports, portNames };
+}
+
+/**
+ * Adds flows one after the other, as `ovs-ofctl add-flows` does (the order of a dump depends on it). Throws at the first that the
+ * switch refuses, naming its line.
+ */
+export function addFlows(bridge: Bridge, mods: readonly FlowMod[], nowMs: number): void {
+  for (const mod of mods) at(mod, () => bridge.applyFlows([mod], nowMs));
+}
+
+/** What the switch begins with. Throws at the first line that it refuses. */
+export function loadSwitch(bridge: Bridge, files: SwitchFiles, nowMs: number): void {
+  for (const mod of files.meters) at(mod, () => bridge.applyMeters([mod], nowMs));
+  for (const mod of files.groups) at(mod, () => bridge.applyGroups([mod], nowMs));
+  addFlows(bridge, files.flows, nowMs);
+}
+
+/** Applies one file as a bundle, all or nothing. Throws when it is refused, naming the line that is to blame. */
+export function applyBundle(bridge: Bridge, mods: readonly FlowMod[], nowMs: number): void {
+  try {
+    bridge.applyFlows(mods, nowMs);
+  } catch (error) {
+    if (error instanceof FlowModError) throw error.at(placeOf(mods[error.index]!));
+    throw error;
+  }
+}
+
+function at(mod: object, apply: () => void): void {
+  try {
+    apply();
+  } catch (error) {
+    throw error instanceof MegaflowError ? error.at(placeOf(mod)) : error;
+  }
 }
 
 /** Port numbers that matches and actions name. */

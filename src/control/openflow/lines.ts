@@ -2,7 +2,7 @@
 // goes on in the next one (ovs-ofctl has no such thing: it reads the backslash as an action and refuses it).
 
 import { readFileSync } from "node:fs";
-import { MegaflowError } from "../../lib/errors.ts";
+import { MegaflowError, type Place } from "../../lib/errors.ts";
 
 /** Reads a whole file; throws MegaflowError EFILE. */
 export function readTextFile(path: string): string {
@@ -14,8 +14,19 @@ export function readTextFile(path: string): string {
   }
 }
 
+const places = new WeakMap<object, Place>();
+
+/** Where in a file a parsed flow-mod, group-mod or meter-mod stands: for what the switch refuses later. */
+export function placeOf(parsed: object): Place {
+  return places.get(parsed) ?? {};
+}
+
 /** Parses every line that holds something, in order. An error gets the file's name and the line's number. */
-export function parseLines<T>(text: string, file: string | undefined, parse: (line: string) => T): T[] {
+export function parseLines<T extends object>(
+  text: string,
+  file: string | undefined,
+  parse: (line: string) => T,
+): T[] {
   const results: T[] = [];
   let number = 0;
   let pos = 0;
@@ -39,11 +50,14 @@ export function parseLines<T>(text: string, file: string | undefined, parse: (li
       break;
     }
     if (line.trim() === "") continue;
+    const place = file === undefined ? { line: first } : { file, line: first };
     try {
-      results.push(parse(line));
+      const result = parse(line);
+      places.set(result, place);
+      results.push(result);
     } catch (error) {
       if (!(error instanceof MegaflowError)) throw error;
-      throw error.at(file === undefined ? { line: first } : { file, line: first });
+      throw error.at(place);
     }
   }
   return results;
