@@ -60,6 +60,11 @@ export class Bridge {
     this.#revalidateStale();
   }
 
+  /** Adds flows one after the other, as `ovs-ofctl add-flows` does: the order of a dump depends on it. Throws at the first refused. */
+  addFlows(mods: readonly FlowMod[], nowMs: number): void {
+    for (const mod of mods) this.applyFlows([mod], nowMs);
+  }
+
   applyGroups(mods: readonly GroupMod[], nowMs: number): void {
     this.datapath.pushStats();
     this.pipeline.applyGroups(mods, nowMs);

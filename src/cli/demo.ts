@@ -9,7 +9,6 @@ import { Replay } from "../bridge/replay.ts";
 import { readFlowFile } from "../control/openflow/flow-file.ts";
 import { PortTable } from "../pipeline/port-table.ts";
 import { CaptureMerge } from "../port/capture-merge.ts";
-import { addFlows } from "./switch-files.ts";
 
 const FIXTURES = fileURLToPath(new URL("../../../pcap-fixtures/antrea/", import.meta.url));
 const PORTS: readonly (readonly [no: number, name: string, address: string])[] = [
@@ -67,7 +66,7 @@ async function demo(): Promise<void> {
     for (let i = 0; i < batch.count; i++) {
       const sec = batch.sec[i]!;
       const nsec = batch.nsec[i]!;
-      if (first) addFlows(bridge, before, sec * 1000 + Math.floor(nsec / 1e6));
+      if (first) bridge.addFlows(before, sec * 1000 + Math.floor(nsec / 1e6));
       first = false;
       const source = batch.source[i]!;
       const { offset, length, wireLength } = batch;

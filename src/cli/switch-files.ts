@@ -67,19 +67,12 @@ export function readSwitchFiles(
   return { flows, groups, meters, later, ports, portNames };
 }
 
-/**
- * Adds flows one after the other, as `ovs-ofctl add-flows` does (the order of a dump depends on it). Throws at the first that the
- * switch refuses, naming its line.
- */
-export function addFlows(bridge: Bridge, mods: readonly FlowMod[], nowMs: number): void {
-  for (const mod of mods) at(mod, () => bridge.applyFlows([mod], nowMs));
-}
-
 /** What the switch begins with. Throws at the first line that it refuses. */
 export function loadSwitch(bridge: Bridge, files: SwitchFiles, nowMs: number): void {
   for (const mod of files.meters) at(mod, () => bridge.applyMeters([mod], nowMs));
   for (const mod of files.groups) at(mod, () => bridge.applyGroups([mod], nowMs));
-  addFlows(bridge, files.flows, nowMs);
+  // One by one, as ovs-ofctl add-flows sends them: the order of a dump depends on it.
+  for (const mod of files.flows) at(mod, () => bridge.applyFlows([mod], nowMs));
 }
 
 /** Applies one file as a bundle, all or nothing. Throws when it is refused, naming the line that is to blame. */

@@ -68,6 +68,8 @@ export interface Host {
   mayLearn(mod: FlowMod, limit: number): boolean;
   /** Adds a learned flow, or keeps the one that is there fresh, if it may. */
   learn(mod: FlowMod, limit: number, nowMs: number): void;
+  /** Keeps a learned flow fresh. False when it is not there, or not as learned. */
+  refreshLearned(mod: FlowMod, nowMs: number): boolean;
 }
 
 /** A recirculation that a trace has still to follow. */

@@ -40,7 +40,8 @@ export function translateLearn(ctx: Context, step: Step): void {
   if (ctx.sideEffects) {
     success = host.mayLearn(mod, action.limit);
     if (success) (ctx.learned ??= []).push({ mod, limit: action.limit });
-  } else if (action.limit !== 0) {
+  } else if (!host.refreshLearned(mod, Number.NEGATIVE_INFINITY)) {
+    // A cached frame would not learn it again, so none may be cached.
     ctx.cacheable = false;
   }
   if (action.resultDst !== null) {
@@ -49,7 +50,7 @@ export function translateLearn(ctx: Context, step: Step): void {
     if (isHeader(action.resultDst.field)) ctx.dirty = true;
     if (ctx.trace !== null) reportSubfield(ctx, action.resultDst);
   }
-  if (success) (ctx.owner.learns ??= []).push((nowMs) => host.learn(mod, action.limit, nowMs));
+  if (success) (ctx.owner.learns ??= []).push((nowMs) => host.refreshLearned(mod, nowMs));
   else if (ctx.trace !== null) ctx.report("detail", "Limit exceeded, learn failed");
 }
 

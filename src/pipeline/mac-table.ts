@@ -42,6 +42,11 @@ export class MacTable {
     return moved;
   }
 
+  /** Starts an address's age anew, if it is known on that port. */
+  refresh(key: string, port: number, nowMs: number): void {
+    if (this.portOf(key, nowMs) === port) this.#entries.set(key, { port });
+  }
+
   /** Removes what has aged. True when something went. */
   expire(nowMs: number): boolean {
     this.#setNow(nowMs);

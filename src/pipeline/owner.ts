@@ -18,7 +18,7 @@ export class Owner implements MegaflowOwner {
   macKeys: string[] | null = null;
   learnedMac: { readonly macs: MacTable; readonly key: string; readonly port: number } | null = null;
   finTimeouts: { readonly rule: Rule; readonly idle: number; readonly hard: number }[] | null = null;
-  /** Learns again, or refreshes what was learned. */
+  /** Each keeps a learned flow fresh. */
   learns: ((nowMs: number) => void)[] | null = null;
   recircs: FrozenState[] | null = null;
   readonly #tables: Tables;
@@ -35,9 +35,12 @@ export class Owner implements MegaflowOwner {
     if (packets === 0) return;
     for (const rule of this.rules) rule.credit(packets, bytes, usedMs);
     if (this.groups !== null) this.#creditGroups(packets, bytes);
-    if (this.learnedMac !== null)
-      this.learnedMac.macs.learnKey(this.learnedMac.key, this.learnedMac.port, usedMs);
-    if (this.learns !== null) for (const learn of this.learns) learn(usedMs);
+    // These frames came before whatever has changed since: they keep fresh what they would have learned, and bring nothing back.
+    if (this.learnedMac !== null) {
+      const { macs, key, port } = this.learnedMac;
+      macs.refresh(key, port, usedMs);
+    }
+    if (this.learns !== null) for (const refresh of this.learns) refresh(usedMs);
     if (this.finTimeouts !== null && (stats.tcpFlags & TCP_FIN_RST) !== 0) {
       for (const fin of this.finTimeouts) this.#tables.reduceTimeouts(fin.rule, fin.idle, fin.hard);
     }

@@ -139,17 +139,20 @@ export class Pipeline implements UpcallHandler, Host {
   }
 
   learn(mod: FlowMod, limit: number, nowMs: number): void {
-    const old = this.tables.find(mod.tableId, mod.match, mod.priority);
-    if (old !== null && old.cookie === (mod.newCookie ?? 0n) && sameActions(old.actions, mod.actions)) {
-      if (nowMs > old.modifiedMs) old.modifiedMs = nowMs;
-      return;
-    }
-    if (old === null && !this.mayLearn(mod, limit)) return;
+    if (this.refreshLearned(mod, nowMs) || !this.mayLearn(mod, limit)) return;
     try {
       this.tables.apply([{ ...mod, command: "add" }], nowMs);
     } catch (error) {
       if (!(error instanceof MegaflowError)) throw error; // the flow does not fit: OVS logs it and goes on
     }
+  }
+
+  refreshLearned(mod: FlowMod, nowMs: number): boolean {
+    const old = this.tables.find(mod.tableId, mod.match, mod.priority);
+    if (old === null || old.cookie !== (mod.newCookie ?? 0n) || !sameActions(old.actions, mod.actions))
+      return false;
+    if (nowMs > old.modifiedMs) old.modifiedMs = nowMs;
+    return true;
   }
 
   /** How many flows of the table have the learned flow's cookie. */

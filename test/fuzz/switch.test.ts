@@ -72,7 +72,7 @@ function play(
     [...Array.from({ length: PORTS }, (_, i) => i + 1), OFPP_LOCAL].map((no) => ({ no, name: `p${no}` })),
   );
   const bridge = new Bridge({ ports, failMode: "secure", connectionsMax: 10_000, ...options });
-  for (const mod of readFlowFile(flows)) bridge.applyFlows([mod], 0);
+  bridge.addFlows(readFlowFile(flows), 0);
   const { datapath } = bridge;
   const arena: number = datapath.kernel.exports.arenaAt();
   const random = new Prng(SEED);
