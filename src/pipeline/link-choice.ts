@@ -7,7 +7,7 @@ import { hashFlowFields, maskHashFields } from "./hash-fields.ts";
 export function chooseLink(ctx: Context, action: Extract<Action, { type: "multipath" }>): number {
   maskHashFields(ctx.flow, ctx.wc, action.fields);
   const hash = hashFlowFields(ctx.flow, action.fields, action.basis);
-  const links = action.maxLink;
+  const links = action.maxLink + 1;
   switch (action.algorithm) {
     case "modulo_n":
       return hash % links;
@@ -34,6 +34,9 @@ function bestLink(links: number, hash: number): number {
   return best;
 }
 
+/** Each round finds a link with a chance of a half or more. */
+const ITERATIONS_MAX = 1000;
+
 /** Hashes on, in growing ranges, until a link below `links` comes out. */
 function iterate(links: number, hash: number, modulo: number): number {
   let range = modulo;
@@ -41,13 +44,13 @@ function iterate(links: number, hash: number, modulo: number): number {
     range = 1;
     while (range < links) range *= 2;
   }
-  let link: number;
   let h = hash;
-  do {
-    link = h % range;
+  for (let round = 0; round < ITERATIONS_MAX; round++) {
+    const link = h % range;
+    if (link < links) return link;
     h = hash2Words(h, 0);
-  } while (link >= links);
-  return link;
+  }
+  return 0;
 }
 
 export function chooseMember(ctx: Context, action: Extract<Action, { type: "bundle" }>): number {

@@ -12,6 +12,7 @@ import {
   O_CT_NW_SRC,
   O_CT_TP_SRC,
   O_DL_TYPE,
+  O_IN_PORT,
   O_IPV6_DST,
   O_IPV6_SRC,
   O_MPLS_LSE0,
@@ -24,7 +25,7 @@ import {
   O_TUN_ID,
 } from "../flow/layout.ts";
 import { maskSubfield, writeSubfield32 } from "../flow/subfield.ts";
-import type { Action } from "./action.ts";
+import { type Action, OFPP_IN_PORT } from "./action.ts";
 import { formatActions } from "./action-text.ts";
 import { loadBits } from "./bits.ts";
 import * as S from "./compile.ts";
@@ -32,7 +33,7 @@ import { type Context, X_TOO_MANY_MPLS_LABELS } from "./context.ts";
 import { finishFreezing } from "./freeze.ts";
 import { chooseLink, chooseMember } from "./link-choice.ts";
 import { countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
-import { NO_BYTES, sendToController, translateOutput } from "./output.ts";
+import { composeOutput, NO_BYTES, sendToController, translateOutput } from "./output.ts";
 import { prerequisiteMet } from "./prerequisite.ts";
 import { reportSubfield } from "./report.ts";
 import { translateActionSet, translateSteps } from "./translate.ts";
@@ -90,19 +91,17 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
     case S.S_DEC_MPLS_TTL:
       return decrementMplsTtl(ctx);
     case S.S_ENQUEUE:
-      // No queues are configured: an ordinary output, as in OVS.
-      wc.setExact(O_SKB_PRIORITY, 4);
-      translateOutput(ctx, step.arg, 0, bucket);
+      enqueue(ctx, step);
       return false;
     case S.S_SET_QUEUE:
       wc.setExact(O_SKB_PRIORITY, 4);
+      setPriority(ctx, step.arg);
       return false;
     case S.S_POP_QUEUE:
       wc.setExact(O_SKB_PRIORITY, 4);
       if (flow.get32(O_SKB_PRIORITY) !== ctx.skbPriority) {
-        flow.set32(O_SKB_PRIORITY, ctx.skbPriority);
-        ctx.dirty = true;
-        ctx.report("detail", `queue = 0x${ctx.skbPriority.toString(16)}`);
+        setPriority(ctx, ctx.skbPriority);
+        ctx.report("detail", `queue = ${ctx.skbPriority === 0 ? "0" : `0x${ctx.skbPriority.toString(16)}`}`);
       }
       return false;
     case S.S_MULTIPATH: {
@@ -130,6 +129,23 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
     default:
       return false;
   }
+}
+
+/** A queue's number is its priority, as in OVS's userspace datapath. */
+function setPriority(ctx: Context, priority: number): void {
+  ctx.flow.set32(O_SKB_PRIORITY, priority);
+  ctx.dirty = true;
+}
+
+function enqueue(ctx: Context, step: S.Step): void {
+  const { flow, wc } = ctx;
+  wc.setExact(O_SKB_PRIORITY, 4);
+  const inPort = flow.get32(O_IN_PORT);
+  if (step.arg === inPort) return;
+  const old = flow.get32(O_SKB_PRIORITY);
+  setPriority(ctx, (step.action as Extract<Action, { type: "enqueue" }>).queue);
+  composeOutput(ctx, step.arg === OFPP_IN_PORT ? inPort : step.arg);
+  setPriority(ctx, old);
 }
 
 function applyWrites(ctx: Context, step: S.Step): void {

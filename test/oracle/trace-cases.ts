@@ -234,6 +234,22 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
     () => "controller(max_len=64,id=3)",
   ];
   if (rnd(6) === 0) choices.push(() => "exit");
+  if (rnd(3) === 0) {
+    const fields = (): string =>
+      pick(rnd, ["eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst"]);
+    const link = (): string => pick(rnd, ["modulo_n", "hash_threshold", "hrw", "iter_hash"]);
+    choices.push(
+      () => `set_queue:${rnd(5)}`,
+      () => "pop_queue",
+      () => `set_queue:${rnd(3)},output:${1 + rnd(5)},pop_queue`,
+      () => `multipath(${fields()},${rnd(9)},${link()},${1 + rnd(5)},${rnd(7)},NXM_NX_REG${rnd(3)}[0..7])`,
+      () => `bundle(${fields()},${rnd(9)},hrw,ofport,members:1,2,77,3)`,
+      () => `bundle(${fields()},${rnd(9)},active_backup,ofport,members:77,4,5)`,
+      () => `bundle_load(${fields()},${rnd(9)},hrw,ofport,NXM_NX_REG0[0..15],members:1,2,3)`,
+      () => `output(port=${1 + rnd(5)},max_len=${60 + rnd(9)})`,
+      () => `check_pkt_larger(${100 + rnd(9)})->NXM_NX_REG${rnd(3)}[${rnd(4)}]`,
+    );
+  }
   if (isIp(kind)) {
     choices.push(
       () => "dec_ttl",
