@@ -17,7 +17,7 @@ import {
   VLAN_CFI,
 } from "../flow/layout.ts";
 import { hashAdd, hashFinish, jhashBytes } from "./flow-hash.ts";
-import { ETH_IP, ETH_IPV6, isIpType, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from "./wildcards.ts";
+import { ETH_IP, ETH_IPV6, isIpType, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from "./wildcards.ts";
 
 export function maskHashFields(flow: Flow, wc: Flow, fields: string): void {
   const type = flow.get16(O_DL_TYPE);
@@ -36,7 +36,14 @@ export function maskHashFields(flow: Flow, wc: Flow, fields: string): void {
     case "symmetric_l3l4+udp": {
       maskAddress(type, wc, O_NW_SRC, O_IPV6_SRC);
       maskAddress(type, wc, O_NW_DST, O_IPV6_DST);
-      if (fields === "symmetric_l3" || !isIpType(type)) return;
+      if (!isIpType(type)) {
+        // Hashed by layer 2 then. OVS forgets to say so.
+        wc.setExact(O_DL_DST, 12);
+        wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | 0x0fff | VLAN_CFI);
+        wc.set16(O_VLAN1_TCI, wc.get16(O_VLAN1_TCI) | 0x0fff | VLAN_CFI);
+        return;
+      }
+      if (fields === "symmetric_l3") return;
       wc.set8(O_NW_PROTO, 0xff);
       if (hasPorts(flow, fields)) wc.setExact(O_TP_SRC, 4);
       return;
@@ -47,9 +54,8 @@ export function maskHashFields(flow: Flow, wc: Flow, fields: string): void {
       maskAddress(type, wc, O_NW_DST, O_IPV6_DST);
       if (isIpType(type)) {
         wc.set8(O_NW_PROTO, 0xff);
-        const ports = flow.get8(O_NW_PROTO) === PROTO_ICMP ? 0x00ff : 0xffff;
-        wc.set16(O_TP_SRC, wc.get16(O_TP_SRC) | ports);
-        wc.set16(O_TP_DST, wc.get16(O_TP_DST) | ports);
+        // As in OVS: all but UDP's, though only those of TCP and SCTP are hashed.
+        if (flow.get8(O_NW_PROTO) !== PROTO_UDP) wc.setExact(O_TP_SRC, 4);
       }
       wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | 0x0fff | VLAN_CFI);
       wc.set16(O_VLAN1_TCI, wc.get16(O_VLAN1_TCI) | 0x0fff | VLAN_CFI);
@@ -93,6 +99,21 @@ function hashAddress(flow: Flow, v4: number, v6: number, basis: number): number 
   return basis;
 }
 
+/** What is not IP: its addresses XOR-ed, its VLANs, its EtherType. */
+function hashLayer2(flow: Flow, basis: number): number {
+  const { bytes } = flow;
+  const xor = (i: number): number => bytes[O_DL_SRC + i]! ^ bytes[O_DL_DST + i]!;
+  const vid = (flow.get16(O_VLAN0_TCI) ^ flow.get16(O_VLAN1_TCI)) & 0x0fff;
+  const words = [bytes[O_DL_TYPE]!, bytes[O_DL_TYPE + 1]!, vid >>> 8, vid & 0xff];
+  for (let i = 0; i < 6; i++) words.push(xor(i));
+  let hash = basis;
+  for (let i = 0; i < 12; i += 4) {
+    const [a = 0, b = 0, c = 0, d = 0] = words.slice(i, i + 4);
+    hash = hashAdd(hash, a | (b << 8) | (c << 16) | (d << 24));
+  }
+  return hashFinish(hash, basis);
+}
+
 function hashLayers34(flow: Flow, fields: string, basis: number): number {
   const type = flow.get16(O_DL_TYPE);
   const w = flow.words;
@@ -102,7 +123,7 @@ function hashLayers34(flow: Flow, fields: string, basis: number): number {
   } else if (type === ETH_IPV6) {
     for (let i = 0; i < 4; i++) hash = hashAdd(hash, w[(O_IPV6_SRC >> 2) + i]! ^ w[(O_IPV6_DST >> 2) + i]!);
   } else {
-    return 0;
+    return hashLayer2(flow, basis);
   }
   if (fields !== "symmetric_l3") {
     hash = hashAdd(hash, flow.get8(O_NW_PROTO));

@@ -23,9 +23,9 @@ export function chooseLink(ctx: Context, action: Extract<Action, { type: "multip
 /** Highest random weight. */
 function bestLink(links: number, hash: number): number {
   let best = 0;
-  let bestScore = hash2Words(0, hash);
+  let bestScore = hash2Words(hash, 0);
   for (let link = 1; link < links; link++) {
-    const score = hash2Words(link, hash);
+    const score = hash2Words(hash, link);
     if (score > bestScore) {
       best = link;
       bestScore = score;

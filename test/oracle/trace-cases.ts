@@ -236,7 +236,13 @@ function makeAction(rnd: Random, kind: Kind, table: number, depth: number): stri
   if (rnd(6) === 0) choices.push(() => "exit");
   if (rnd(3) === 0) {
     const fields = (): string =>
-      pick(rnd, ["eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst"]);
+      pick(rnd, [
+        "eth_src",
+        "symmetric_l4",
+        "nw_src",
+        "nw_dst",
+        ...(isIp(kind) ? ["symmetric_l3l4", "symmetric_l3l4+udp"] : []),
+      ]);
     const link = (): string => pick(rnd, ["modulo_n", "hash_threshold", "hrw", "iter_hash"]);
     choices.push(
       () => `set_queue:${rnd(5)}`,
