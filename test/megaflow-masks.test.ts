@@ -35,8 +35,7 @@ const FLIPS = 60;
 const FLIPPABLE = [
   [O_DL_DST, 12],
   [O_NW_SRC, 16],
-  [O_VLAN0 + 2, 2], // a TPID is never but one of two
-  [O_VLAN0 + 6, 2],
+  [O_VLAN0 + 2, 2], // a TPID is one of two, and there is no second tag without a first
   [O_IPV6_LABEL + 1, 3],
   [112, 48],
   [160, 12],
