@@ -30,7 +30,7 @@ import {
   O_VLAN0,
   O_VLAN1,
 } from "../flow/layout.ts";
-import { commonLabels, countLabels, lse, popLabel, pushLabel, setLse } from "./mpls.ts";
+import { BOS, commonLabels, countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
 import { countTags } from "./vlan.ts";
 import {
   ETH_ARP,
@@ -185,12 +185,29 @@ function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): vo
   base.words[O_VLAN1 >> 2] = flow.words[O_VLAN1 >> 2]!;
 }
 
-/** The label stack. A set rewrites a whole entry, so all of it was looked at (OVS 3.1 forgets that: its megaflow is too wide). */
+/**
+ * Notes that the outer entry was read whole, and of the others what their count depends on: the bottom-of-stack bit where it
+ * is set, else all (an entry of zeros does not count). OVS 3.1 forgets this: its megaflow is too wide.
+ */
+function lookAtStack(flow: Flow, wc: Flow): void {
+  wc.setExact(O_MPLS_LSE0, 4);
+  for (let i = 0; i < MPLS_LABELS_MAX; i++) {
+    if ((lse(flow, i) & BOS) !== 0) {
+      wc.bytes[O_MPLS_LSE0 + 4 * i + 2]! |= 1;
+      return;
+    }
+    wc.setExact(O_MPLS_LSE0 + 4 * i, 4);
+  }
+}
+
+/** The label stack. What it takes depends on how many entries there are, and a set writes a whole one: lookAtStack(). */
 function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
   let baseCount = countLabels(base, null);
   const flowCount = countLabels(flow, null);
   if (baseCount === 0 && flowCount === 0) return;
   let common = commonLabels(flow, flowCount, base, baseCount);
+  // (What a pop takes was noted when the action was translated.)
+  if (flowCount > common && isMplsType(base.get16(O_DL_TYPE))) lookAtStack(base, wc);
   const type = flow.get16(O_DL_TYPE);
 
   while (baseCount > common) {
@@ -198,7 +215,6 @@ function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): vo
       // One label too many and one too few: the outermost is rewritten.
       setLse(base, 0, lse(flow, flowCount - baseCount));
       const mask = new Uint8Array(KEY_SIZE).fill(0xff, O_MPLS_LSE0, O_MPLS_LSE0 + 4);
-      wc.setExact(O_MPLS_LSE0, 4);
       out.push({ type: "set", header: "mpls", value: base.bytes.slice(0, KEY_SIZE), mask });
       common++;
     } else {

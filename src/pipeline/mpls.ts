@@ -22,7 +22,8 @@ import {
 import { ETH_IPV6, isIpType, isMplsType } from "./wildcards.ts";
 
 export const MPLS_LABELS_MAX = 3;
-const BOS = 0x100;
+/** The bottom-of-stack bit of an entry. */
+export const BOS = 0x100;
 
 export const lse = (flow: Flow, i: number): number => flow.get32(O_MPLS_LSE0 + 4 * i);
 export const setLse = (flow: Flow, i: number, value: number): void => flow.set32(O_MPLS_LSE0 + 4 * i, value);
