@@ -61,7 +61,10 @@ const PROTO_NAMES: Readonly<Record<number, string>> = {
   6: "tcp",
   17: "udp",
   58: "icmpv6",
+  2: "igmp",
+  33: "dccp",
   132: "sctp",
+  136: "udplite",
 };
 
 const TCP_STATES = [
