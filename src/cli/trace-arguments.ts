@@ -45,7 +45,7 @@ function parseTraceFlow(text: string, ports: PortTable): Flow {
 /** The frame's own fields, with in_port and what else surrounds a frame from `given`. */
 function flowOfFrame(frame: Uint8Array, given: Flow): Flow {
   const flow = new Flow();
-  new Extractor(2).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
+  new Extractor(1).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
   flow.set32(O_PKT_MARK, given.get32(O_PKT_MARK));
   return flow;
 }

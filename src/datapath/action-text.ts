@@ -34,7 +34,15 @@ export interface ActionTextOptions {
 export type PortName = (port: number) => string;
 
 /** The reasons of packet-ins by OVS's names, at their OpenFlow numbers. */
-const PACKET_IN_REASONS = ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"];
+const PACKET_IN_REASONS = [
+  "no_match",
+  "action",
+  "invalid_ttl",
+  "action_set",
+  "group",
+  "packet_out",
+  "explicit_miss",
+];
 
 /** `drop` when there is no action; drop actions of our own (they carry a reason) are not shown. */
 export function formatDatapathActions(
