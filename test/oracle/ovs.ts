@@ -14,7 +14,17 @@
 // The processes die with the test process whatever ends it (a parent-death signal); directories that a killed test left
 // behind are removed by the next start.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -23,6 +33,7 @@ import { Unixctl } from "./unixctl.ts";
 const SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema";
 const PROGRAM_DIRS = ["/usr/sbin", "/usr/bin", "/sbin", ...(process.env.PATH ?? "").split(delimiter)];
 const DIR_PREFIX = "megaflow-ovs-";
+const PCAP_HEADER = 24;
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
 /** The main loop takes at most ten control requests a round, so eleven more mean that it went round at least once. */
@@ -209,14 +220,23 @@ class RunningOvs implements Ovs {
 
   sent(port: string): Uint8Array[] {
     const file = this.#pcap(port);
-    return existsSync(file) ? framesOf(readFileSync(file)) : [];
+    return existsSync(file) ? recordsOf(readFileSync(file).subarray(PCAP_HEADER)).frames : [];
   }
 
   takeSent(port: string): Uint8Array[] {
-    const all = this.sent(port);
-    const before = this.#taken.get(port) ?? 0;
-    this.#taken.set(port, all.length);
-    return all.slice(before);
+    const file = this.#pcap(port);
+    if (!existsSync(file)) return [];
+    // Only what was added is read: a switch that serves many cases has sent a great deal.
+    const from = this.#taken.get(port) ?? PCAP_HEADER;
+    const fd = openSync(file, "r");
+    try {
+      const added = Buffer.alloc(Math.max(0, fstatSync(fd).size - from));
+      const { frames, size } = recordsOf(added.subarray(0, readSync(fd, added, 0, added.length, from)));
+      this.#taken.set(port, from + size);
+      return frames;
+    } finally {
+      closeSync(fd);
+    }
   }
 
   async stopClock(): Promise<void> {
@@ -325,17 +345,17 @@ class RunningOvs implements Ovs {
   }
 }
 
-/** The frames of a classic little-endian pcap, as OVS writes it on this machine; a record still being written is left out. */
-function framesOf(file: Buffer): Uint8Array[] {
+/** The frames in the records of a classic little-endian pcap, as OVS writes it here; a record still being written is left out. */
+function recordsOf(records: Buffer): { frames: Uint8Array[]; size: number } {
   const frames: Uint8Array[] = [];
-  let at = 24;
-  while (at + 16 <= file.length) {
-    const size = file.readUInt32LE(at + 8);
-    if (at + 16 + size > file.length) break;
-    frames.push(new Uint8Array(file.subarray(at + 16, at + 16 + size)));
+  let at = 0;
+  while (at + 16 <= records.length) {
+    const size = records.readUInt32LE(at + 8);
+    if (at + 16 + size > records.length) break;
+    frames.push(new Uint8Array(records.subarray(at + 16, at + 16 + size)));
     at += 16 + size;
   }
-  return frames;
+  return { frames, size: at };
 }
 
 function lines(text: string): string[] {

@@ -1,0 +1,57 @@
+// Compares Megaflow with real Open vSwitch on random pipelines, as long as wanted.
+//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 6] [--traces 3] [--verdicts] [--max 20] [--quick]
+// Each disagreement is printed shrunk to the fewest flows and frames, ready to be kept in test/oracle/regressions/.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+const root = join(import.meta.dirname, "..");
+const { values } = parseArgs({
+  options: {
+    pipelines: { type: "string", default: "1000" },
+    seed: { type: "string", default: String(Math.floor(Math.random() * 1e9)) },
+    frames: { type: "string", default: "100" },
+    tables: { type: "string", default: "6" },
+    traces: { type: "string", default: "3" },
+    tries: { type: "string", default: "400" },
+    max: { type: "string", default: "20" },
+    verdicts: { type: "boolean", default: false },
+    "no-build": { type: "boolean", default: false },
+  },
+});
+if (!values["no-build"]) {
+  const built = spawnSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
+  if (built.status !== 0) process.exit(1);
+}
+const { judge } = await import("../dist/test/oracle/judge/judge.js");
+const { Theirs } = await import("../dist/test/oracle/judge/theirs.js");
+const { ovsSkip } = await import("../dist/test/oracle/ovs.js");
+if (ovsSkip !== false) {
+  console.error(ovsSkip);
+  process.exit(1);
+}
+console.log(`seed ${values.seed}`);
+const startMs = Date.now();
+const theirs = await Theirs.start();
+try {
+  const result = await judge(theirs, {
+    seed: Number(values.seed),
+    pipelines: Number(values.pipelines),
+    frames: Number(values.frames),
+    tablesMax: Number(values.tables),
+    traces: Number(values.traces),
+    shrinkTries: Number(values.tries),
+    disagreementsMax: Number(values.max),
+    verdicts: values.verdicts,
+    report: (text) => console.log(`\n${text}`),
+  });
+  const refused = [...result.refused].sort((a, b) => b[1] - a[1]).map(([why, n]) => `  ${n} ${why}`);
+  console.log(`lines left out, by Megaflow's reason:\n${refused.slice(0, 30).join("\n")}`);
+  console.log(
+    `${result.pipelines} pipelines, ${result.frames} frames in, ${result.sent} frames out, ${result.flips} bit patterns flipped, ` +
+      `${result.disagreements.length} disagreements, ${((Date.now() - startMs) / 1000).toFixed(1)} s`,
+  );
+  process.exitCode = result.disagreements.length === 0 ? 0 : 1;
+} finally {
+  await theirs.stop();
+}

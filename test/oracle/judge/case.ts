@@ -1,0 +1,126 @@
+// A case for the judge: a pipeline and the frames that go through it, both as text, so that a case can be kept in a file
+// (test/oracle/regressions/), shrunk line by line, and given to either switch.
+//
+//   # why it is kept
+//   == groups
+//   group_id=1,type=all,bucket=output:2
+//   == flows
+//   table=0,priority=1,actions=group:1
+//   == frames
+//   1 0200...          a frame on port 1
+//   +500 2 0200...     another on port 2, 500 ms later
+//   == sent
+//   2 0200...          what real Open vSwitch sent on port 2, and so on: an Outcome
+
+export interface CaseFrame {
+  readonly port: number;
+  /** Time that passes before it arrives. */
+  readonly afterMs: number;
+  readonly hex: string;
+}
+
+export interface Case {
+  readonly groups: readonly string[];
+  readonly flows: readonly string[];
+  readonly frames: readonly CaseFrame[];
+}
+
+/** What a switch made of a case: lines by what they are about. */
+export interface Outcome {
+  /** Flow-mods refused: the message. Nothing else is there then. */
+  readonly refused: readonly string[];
+  /** `PORT HEX`, by port, then in order. */
+  readonly sent: readonly string[];
+  /** dump-flows in order, without what depends on time. */
+  readonly flows: readonly string[];
+  /** dump-conntrack, sorted. */
+  readonly connections: readonly string[];
+  /** ofproto/trace of some frames. */
+  readonly traces: readonly string[];
+}
+
+export const ASPECTS = ["refused", "sent", "flows", "connections", "traces"] as const;
+export type Aspect = (typeof ASPECTS)[number];
+
+/** The ports of both switches, beside the bridge's own. */
+export const PORTS = [1, 2, 3, 4] as const;
+
+export function formatFrame({ port, afterMs, hex }: CaseFrame): string {
+  return `${afterMs > 0 ? `+${afterMs} ` : ""}${port} ${hex}`;
+}
+
+function parseFrame(line: string): CaseFrame {
+  const m = /^(?:\+(\d+) )?(\d+) ([0-9a-f]+)$/.exec(line);
+  if (m === null) throw new Error(`not a frame: ${line}`);
+  return { afterMs: Number(m[1] ?? 0), port: Number(m[2]), hex: m[3]! };
+}
+
+/** A case and, if given, its outcome, as a file's text. */
+export function formatCase(c: Case, why: string, outcome: Outcome | null): string {
+  const out = why.split("\n").map((line) => `# ${line}`.trimEnd());
+  const section = (name: string, lines: readonly string[]) => {
+    if (lines.length > 0) out.push(`== ${name}`, ...lines);
+  };
+  section("groups", c.groups);
+  section("flows", c.flows);
+  section("frames", c.frames.map(formatFrame));
+  if (outcome !== null) {
+    section("refused", outcome.refused);
+    section("sent", outcome.sent);
+    section("dump-flows", outcome.flows);
+    section("dump-conntrack", outcome.connections);
+    for (const trace of outcome.traces) section("trace", trace.split("\n"));
+  }
+  return `${out.join("\n")}\n`;
+}
+
+/** The reverse of formatCase. */
+export function parseCase(text: string): { case: Case; outcome: Outcome } {
+  const sections = new Map<string, string[]>();
+  const traces: string[][] = [];
+  let lines: string[] = [];
+  for (const line of text.replace(/\n$/, "").split("\n")) {
+    const head = /^== (\S+)$/.exec(line);
+    if (head !== null) {
+      lines = [];
+      if (head[1] === "trace") traces.push(lines);
+      else sections.set(head[1]!, lines);
+    } else if (!line.startsWith("#")) {
+      lines.push(line);
+    }
+  }
+  const of = (name: string) => sections.get(name) ?? [];
+  return {
+    case: { groups: of("groups"), flows: of("flows"), frames: of("frames").map(parseFrame) },
+    outcome: {
+      refused: of("refused"),
+      sent: of("sent"),
+      flows: of("dump-flows"),
+      connections: of("dump-conntrack"),
+      traces: traces.map((t) => t.join("\n")),
+    },
+  };
+}
+
+/** Which aspects differ. */
+export function differences(a: Outcome, b: Outcome): Aspect[] {
+  return ASPECTS.filter((aspect) => a[aspect].join("\n") !== b[aspect].join("\n"));
+}
+
+/** The lines that differ, the first few of each aspect: `-` what real Open vSwitch has, `+` what we have. */
+export function describeDifference(theirs: Outcome, ours: Outcome, max = 12): string {
+  const out: string[] = [];
+  for (const aspect of differences(theirs, ours)) {
+    out.push(`${aspect} differ:`);
+    const a = theirs[aspect].flatMap((l) => l.split("\n"));
+    const b = ours[aspect].flatMap((l) => l.split("\n"));
+    let shown = 0;
+    for (let i = 0; i < Math.max(a.length, b.length) && shown < max; i++) {
+      if (a[i] === b[i]) continue;
+      if (a[i] !== undefined) out.push(`  - ${a[i]}`);
+      if (b[i] !== undefined) out.push(`  + ${b[i]}`);
+      shown++;
+    }
+  }
+  return out.join("\n");
+}

@@ -1,0 +1,153 @@
+// The judge: random pipelines and frames through Megaflow and through real Open vSwitch, and what they make of them compared. See
+// case.ts for what is compared; masks.ts for what needs no Open vSwitch.
+import { Prng } from "../../../src/lib/prng.ts";
+import { type Case, describeDifference, differences, formatCase, type Outcome } from "./case.ts";
+import { FrameMaker } from "./frames.ts";
+import { checkMasks } from "./masks.ts";
+import { acceptable, runOurs } from "./ours.ts";
+import { makePipeline } from "./pipelines.ts";
+import { shrink } from "./shrink.ts";
+import type { Theirs } from "./theirs.ts";
+
+export interface JudgeOptions {
+  readonly seed: number;
+  readonly pipelines: number;
+  readonly frames: number;
+  readonly tablesMax: number;
+  /** How many frames of a pipeline are traced. */
+  readonly traces: number;
+  /** Ask Open vSwitch about the lines that Megaflow refuses. */
+  readonly verdicts?: boolean;
+  readonly shrinkTries?: number;
+  /** Stop after so many disagreements. */
+  readonly disagreementsMax?: number;
+  readonly report?: (text: string) => void;
+}
+
+export interface JudgeResult {
+  pipelines: number;
+  frames: number;
+  sent: number;
+  flips: number;
+  disagreements: string[];
+  /** Lines that were left out of pipelines because Megaflow refuses them, by reason. */
+  refused: Map<string, number>;
+}
+
+/** The case of a seed. */
+export function makeCase(
+  seed: number,
+  options: Pick<JudgeOptions, "frames" | "tablesMax">,
+  refused: (line: string, why: string, code: string) => void = () => {},
+): Case {
+  const r = new Prng(seed);
+  const made = makePipeline(r, options.tablesMax);
+  return { ...acceptable(made.groups, made.flows, refused), frames: new FrameMaker(r).make(options.frames) };
+}
+
+/** Cached against uncached, and the masks: what is wrong, or null. */
+function ownTrouble(c: Case, cached: Outcome, result: JudgeResult | null, seed: number): string | null {
+  const plain = runOurs(c, { cache: false });
+  const differ = differences(plain, { ...cached, traces: [] });
+  if (differ.length > 0)
+    return `cached (+) and uncached (-) disagree\n${describeDifference(plain, { ...cached, traces: [] })}`;
+  let trouble: string | null = null;
+  runOurs(c, {
+    cache: true,
+    inspect: (bridge) => {
+      const checked = checkMasks(bridge, new Prng(seed));
+      if (result !== null) result.flips += checked.flips;
+      trouble = checked.trouble;
+    },
+  });
+  return trouble;
+}
+
+export async function judge(theirs: Theirs | null, options: JudgeOptions): Promise<JudgeResult> {
+  const result: JudgeResult = {
+    pipelines: 0,
+    frames: 0,
+    sent: 0,
+    flips: 0,
+    disagreements: [],
+    refused: new Map(),
+  };
+  const say = (text: string) => {
+    result.disagreements.push(text);
+    options.report?.(text);
+  };
+  for (let i = 0; i < options.pipelines; i++) {
+    const seed = options.seed + i;
+    const refusals: [string, string, string][] = [];
+    const c = makeCase(seed, options, (...x) => refusals.push(x));
+    for (const [, why] of refusals) result.refused.set(why, (result.refused.get(why) ?? 0) + 1);
+    const traced = c.frames.slice(0, options.traces);
+    const cached = runOurs(c, { cache: true, traced });
+    result.pipelines++;
+    result.frames += c.frames.length;
+    result.sent += cached.sent.length;
+
+    const own = ownTrouble(c, cached, result, seed);
+    if (own !== null) {
+      const fails = async (x: Case) => ownTrouble(x, runOurs(x, { cache: true }), null, seed) !== null;
+      const small = await shrink(c, fails, options.shrinkTries);
+      const trouble = ownTrouble(small, runOurs(small, { cache: true }), null, seed) ?? "";
+      say(formatCase(small, `seed ${seed}: ${trouble}`, null));
+    }
+    if (theirs !== null) {
+      await judgeTheirs(theirs, c, cached, seed, options, say);
+      if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, say);
+    }
+    if (result.disagreements.length >= (options.disagreementsMax ?? Number.POSITIVE_INFINITY)) break;
+  }
+  return result;
+}
+
+async function judgeTheirs(
+  theirs: Theirs,
+  c: Case,
+  cached: Outcome,
+  seed: number,
+  options: JudgeOptions,
+  say: (text: string) => void,
+): Promise<void> {
+  const traced = c.frames.slice(0, options.traces);
+  const real = await theirs.run(c, traced);
+  const differ = differences(real, cached);
+  if (differ.length === 0) return;
+  const first = describeDifference(real, cached);
+  const aspect = differ[0]!;
+  // Only the traces differ: a single frame's is enough.
+  const tracedOf = (x: Case) => (aspect === "traces" ? x.frames : []);
+  const fails = async (x: Case) => {
+    const ours = runOurs(x, { cache: true, traced: tracedOf(x) });
+    const again = differences(await theirs.run(x, tracedOf(x)), ours);
+    return again.includes(aspect) && (aspect === "refused" || !again.includes("refused"));
+  };
+  const start = aspect === "traces" ? { ...c, frames: traced } : c;
+  const repeats = (await fails(start)) ? start : (await fails(c)) ? c : null;
+  if (repeats === null) {
+    say(`# seed ${seed}: disagreed once, and not when repeated\n${first.replace(/^/gm, "# ")}\n`);
+    return;
+  }
+  const small = await shrink(repeats, fails, options.shrinkTries);
+  const expected = await theirs.run(small, tracedOf(small));
+  const ours = runOurs(small, { cache: true, traced: tracedOf(small) });
+  const why = `seed ${seed}: real Open vSwitch (-) and Megaflow (+) disagree\n${describeDifference(expected, ours)}`;
+  say(formatCase(small, why, expected));
+}
+
+async function judgeRefusals(
+  theirs: Theirs,
+  c: Case,
+  refusals: readonly (readonly [string, string, string])[],
+  seed: number,
+  say: (text: string) => void,
+): Promise<void> {
+  for (const [line, why, code] of refusals) {
+    if (code === "EUNSUPPORTED") continue;
+    const verdict = await theirs.verdict(line.startsWith("group_id") ? "group" : "flow", line, c.groups);
+    if (verdict === null)
+      say(`# seed ${seed}: real Open vSwitch takes what Megaflow refuses (${why})\n${line}\n`);
+  }
+}

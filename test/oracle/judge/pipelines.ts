@@ -1,0 +1,131 @@
+// Random pipelines: groups and flows. No two flows of a table that can match one frame have the same priority, but for the
+// clauses of a conjunction.
+import type { Prng } from "../../../src/lib/prng.ts";
+import { makeActionList, makeActions, type Surroundings } from "./actions.ts";
+import { hex, oneIn } from "./hosts.ts";
+import { anyKind, type Kind, makeMatch } from "./matches.ts";
+
+const ANY: Kind = { words: "", ip: 0, l4: "", arp: false, mpls: false };
+
+class Priorities {
+  readonly #r: Prng;
+  readonly #used: Set<number>[];
+
+  constructor(r: Prng, tables: number) {
+    this.#r = r;
+    this.#used = Array.from({ length: tables }, () => new Set([0]));
+  }
+
+  take(table: number): number {
+    const used = this.#used[table]!;
+    let priority = 1 + this.#r.below(200);
+    while (used.has(priority)) priority++;
+    used.add(priority);
+    return priority;
+  }
+}
+
+export interface Pipeline {
+  readonly groups: string[];
+  readonly flows: string[];
+}
+
+/** Lines may be refused by either switch; the judge asks both. */
+export function makePipeline(r: Prng, tablesMax: number): Pipeline {
+  const tables = 1 + r.below(tablesMax);
+  const priorities = new Priorities(r, tables);
+  let cookie = 0;
+  const freshCookie = () => hex(++cookie);
+  const groupIds = oneIn(r, 3) ? Array.from({ length: 1 + r.below(3) }, (_, i) => i + 1) : [];
+  const around = (table: number, groups: readonly number[]): Surroundings => ({
+    table,
+    tables,
+    groups,
+    freshPriority: (t) => priorities.take(t),
+    freshCookie,
+  });
+  const groups = groupIds.map((id) => makeGroup(r, id, around(0, [])));
+
+  const flows: string[] = [];
+  for (let table = 0; table < tables; table++) {
+    for (let n = 2 + r.below(9); n > 0; n--) {
+      if (oneIn(r, 25)) {
+        flows.push(...makeConjunction(r, table, priorities, freshCookie, around(table, groupIds)));
+        continue;
+      }
+      const m = makeMatch(r, anyKind(r), 3);
+      const match = m.text === "" ? "" : `,${m.text}`;
+      flows.push(
+        `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${match},actions=${makeActionList(r, m, around(table, groupIds))}`,
+      );
+    }
+    if (!oneIn(r, 4)) {
+      const m = makeMatch(r, ANY, 0);
+      const last = table + 1 === tables;
+      const actions = oneIn(r, 3)
+        ? makeActionList(r, m, around(table, groupIds))
+        : last
+          ? "NORMAL"
+          : `resubmit(,${table + 1})`;
+      flows.push(`cookie=${freshCookie()},table=${table},priority=0,actions=${actions}`);
+    }
+  }
+  return { groups, flows };
+}
+
+function makeGroup(r: Prng, id: number, s: Surroundings): string {
+  const type = r.pick(["all", "select", "select", "indirect", "ff"]);
+  const count = type === "indirect" ? 1 : 1 + r.below(4);
+  const method =
+    type === "select"
+      ? r.pick([
+          "",
+          "",
+          ",selection_method=dp_hash",
+          ",selection_method=hash,fields(eth_src,eth_dst)",
+          ",selection_method=hash,fields(ip_src,ip_dst,tcp_src)",
+        ])
+      : "";
+  const buckets: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const m = makeMatch(r, ANY, 0);
+    const actions = makeActions(r, m, { ...s, table: s.tables - 1 }, 1 + r.below(2), 1).filter(
+      (a) => !/^(clone|exit|note|learn|group|check_pkt_larger)/.test(a),
+    );
+    const weight = type === "select" && oneIn(r, 2) ? `weight:${r.pick([0, 1, 2, 100])},` : "";
+    const watch = type === "ff" ? `watch_port:${1 + r.below(4)},` : "";
+    buckets.push(
+      `bucket=${weight}${watch}actions=${actions.length === 0 ? `output:${1 + r.below(4)}` : actions.join(",")}`,
+    );
+  }
+  return `group_id=${id},type=${type}${method},${buckets.join(",")}`;
+}
+
+function makeConjunction(
+  r: Prng,
+  table: number,
+  priorities: Priorities,
+  freshCookie: () => string,
+  s: Surroundings,
+): string[] {
+  const id = 1 + r.below(1000);
+  const clauses = 2 + r.below(2);
+  const priority = priorities.take(table);
+  const flows: string[] = [];
+  const kind = anyKind(r);
+  for (let clause = 1; clause <= clauses; clause++) {
+    for (let n = 1 + r.below(2); n > 0; n--) {
+      const m = makeMatch(r, kind, 2);
+      const match = m.text === "" ? "" : `,${m.text}`;
+      flows.push(
+        `cookie=${freshCookie()},table=${table},priority=${priority}${match},actions=conjunction(${id},${clause}/${clauses})`,
+      );
+    }
+  }
+  const m = makeMatch(r, kind, 0);
+  const match = m.text === "" ? "" : `,${m.text}`;
+  flows.push(
+    `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)},conj_id=${id}${match},actions=${makeActionList(r, m, s)}`,
+  );
+  return flows;
+}

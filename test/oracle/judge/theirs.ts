@@ -1,0 +1,108 @@
+// A case through real Open vSwitch: one switch for many cases, emptied between them. Every frame meets a switch without
+// megaflows, so that none is stale: what is compared is what OVS makes of the tables, not how soon it notices a change.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
+import { type Ovs, requireOvs } from "../ovs.ts";
+import { type Case, type CaseFrame, type Outcome, PORTS } from "./case.ts";
+import { normalizeFlow, normalizeTrace } from "./normalize.ts";
+
+const BRIDGE = "br0";
+/** Control requests that the switch takes in one round of its main loop; a frame sent with so many others is alone in its round. */
+const REQUESTS_A_ROUND = 10;
+
+export class Theirs {
+  readonly ovs: Ovs;
+
+  private constructor(ovs: Ovs) {
+    this.ovs = ovs;
+  }
+
+  static async start(): Promise<Theirs> {
+    const ovs = await requireOvs();
+    try {
+      await ovs.addBridge(BRIDGE, { ports: PORTS.map((no) => ({ no })) });
+      await ovs.stopClock();
+      return new Theirs(ovs);
+    } catch (error) {
+      await ovs.stop();
+      throw error;
+    }
+  }
+
+  stop(): Promise<void> {
+    return this.ovs.stop();
+  }
+
+  /** Runs a case from an empty switch; `traced` frames are traced afterwards. */
+  async run(c: Case, traced: readonly CaseFrame[] = []): Promise<Outcome> {
+    const { ovs } = this;
+    await this.#empty();
+    const refused = await this.#load(c);
+    if (refused !== null) return { refused: [refused], sent: [], flows: [], connections: [], traces: [] };
+    const calls: Promise<unknown>[] = [];
+    for (const frame of c.frames) {
+      if (frame.afterMs > 0) await ovs.warp(frame.afterMs);
+      calls.push(ovs.appctl("revalidator/purge"));
+      calls.push(ovs.appctl("netdev-dummy/receive", `p${frame.port}`, frame.hex));
+      for (let i = 0; i < REQUESTS_A_ROUND; i++) calls.push(ovs.appctl("version"));
+    }
+    await Promise.all(calls);
+    await ovs.settle();
+    const sent: string[] = [];
+    for (const [no, name] of [...PORTS.map((n) => [n, `p${n}`] as const), [OFPP_LOCAL, BRIDGE] as const]) {
+      for (const frame of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(frame).toString("hex")}`);
+    }
+    const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
+    const connections = await ovs.dumpConntrack();
+    const traces: string[] = [];
+    for (const f of traced) traces.push(normalizeTrace(await ovs.trace(BRIDGE, `in_port=${f.port}`, f.hex)));
+    return {
+      refused: [],
+      sent,
+      flows: dump.split("\n").slice(1, -1).map(normalizeFlow),
+      connections: connections.sort(),
+      traces,
+    };
+  }
+
+  /** OVS's complaint about a line, null when it takes it. Empties the switch. */
+  async verdict(kind: "flow" | "group", line: string, groups: readonly string[]): Promise<string | null> {
+    await this.#empty();
+    return this.#load(
+      kind === "flow" ? { groups, flows: [line], frames: [] } : { groups: [line], flows: [], frames: [] },
+    );
+  }
+
+  async #empty(): Promise<void> {
+    const { ovs } = this;
+    await ovs.ofctl(["-O", "OpenFlow15", "del-groups", BRIDGE]);
+    await ovs.ofctl(["del-flows", BRIDGE]);
+    await Promise.all([
+      ovs.settle(),
+      ovs.appctl("dpctl/flush-conntrack"),
+      ovs.appctl("fdb/flush", BRIDGE),
+      ovs.round(),
+    ]);
+    for (const name of [...PORTS.map((n) => `p${n}`), BRIDGE]) ovs.takeSent(name);
+  }
+
+  async #load(c: Case): Promise<string | null> {
+    const { ovs } = this;
+    const file = join(ovs.dir, "case.txt");
+    try {
+      if (c.groups.length > 0) {
+        writeFileSync(file, `${c.groups.join("\n")}\n`);
+        await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-groups", BRIDGE, file]);
+      }
+      writeFileSync(file, `${c.flows.join("\n")}\n`);
+      await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
+      return null;
+    } catch (error) {
+      return String(error)
+        .replace(/^Error: (ovs-ofctl: )?(\S+:\d+: )?/, "")
+        .split("\n")[0]!
+        .replace(/\(xid=0x[0-9a-f]+\)/, "");
+    }
+  }
+}
