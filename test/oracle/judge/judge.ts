@@ -7,7 +7,7 @@ import { checkMasks } from "./masks.ts";
 import { acceptable, runOurs } from "./ours.ts";
 import { makePipeline } from "./pipelines.ts";
 import { shrink } from "./shrink.ts";
-import type { Theirs } from "./theirs.ts";
+import { OvsEnded, type Theirs } from "./theirs.ts";
 
 export interface JudgeOptions {
   readonly seed: number;
@@ -30,6 +30,8 @@ export interface JudgeResult {
   sent: number;
   flips: number;
   disagreements: string[];
+  /** Seeds on which Open vSwitch itself ended. */
+  ended: number[];
   /** Lines that were left out of pipelines because Megaflow refuses them, by reason. */
   refused: Map<string, number>;
 }
@@ -70,6 +72,7 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
     sent: 0,
     flips: 0,
     disagreements: [],
+    ended: [],
     refused: new Map(),
   };
   const say = (text: string) => {
@@ -95,7 +98,12 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
       say(formatCase(small, `seed ${seed}: ${trouble}`, null));
     }
     if (theirs !== null) {
-      await judgeTheirs(theirs, c, cached, seed, options, say);
+      try {
+        await judgeTheirs(theirs, c, cached, seed, options, say);
+      } catch (error) {
+        if (!(error instanceof OvsEnded)) throw error;
+        result.ended.push(seed);
+      }
       if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, say);
     }
     if (result.disagreements.length >= (options.disagreementsMax ?? Number.POSITIVE_INFINITY)) break;

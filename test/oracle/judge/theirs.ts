@@ -11,23 +11,18 @@ const BRIDGE = "br0";
 /** Control requests that the switch takes in one round of its main loop; a frame sent with so many others is alone in its round. */
 const REQUESTS_A_ROUND = 10;
 
+/** The switch ended on a case: an assertion or a crash of its own. A new one has been started. */
+export class OvsEnded extends Error {}
+
 export class Theirs {
-  readonly ovs: Ovs;
+  ovs: Ovs;
 
   private constructor(ovs: Ovs) {
     this.ovs = ovs;
   }
 
   static async start(): Promise<Theirs> {
-    const ovs = await requireOvs();
-    try {
-      await ovs.addBridge(BRIDGE, { ports: PORTS.map((no) => ({ no })) });
-      await ovs.stopClock();
-      return new Theirs(ovs);
-    } catch (error) {
-      await ovs.stop();
-      throw error;
-    }
+    return new Theirs(await startSwitch());
   }
 
   stop(): Promise<void> {
@@ -36,6 +31,18 @@ export class Theirs {
 
   /** Runs a case from an empty switch; `traced` frames are traced afterwards. */
   async run(c: Case, traced: readonly CaseFrame[] = []): Promise<Outcome> {
+    try {
+      return await this.#run(c, traced);
+    } catch (error) {
+      const alive = await this.ovs.appctl("version").catch(() => null);
+      if (alive !== null) throw error;
+      await this.ovs.stop();
+      this.ovs = await startSwitch();
+      throw new OvsEnded(String(error));
+    }
+  }
+
+  async #run(c: Case, traced: readonly CaseFrame[]): Promise<Outcome> {
     const { ovs } = this;
     await this.#empty();
     const refused = await this.#load(c);
@@ -104,5 +111,17 @@ export class Theirs {
         .split("\n")[0]!
         .replace(/\(xid=0x[0-9a-f]+\)/, "");
     }
+  }
+}
+
+async function startSwitch(): Promise<Ovs> {
+  const ovs = await requireOvs();
+  try {
+    await ovs.addBridge(BRIDGE, { ports: PORTS.map((no) => ({ no })) });
+    await ovs.stopClock();
+    return ovs;
+  } catch (error) {
+    await ovs.stop();
+    throw error;
   }
 }
