@@ -48,11 +48,16 @@ export class Theirs {
     const refused = await this.#load(c);
     if (refused !== null) return { refused: [refused], sent: [], flows: [], connections: [], traces: [] };
     const calls: Promise<unknown>[] = [];
+    const call = (method: string, ...params: string[]) => {
+      const answer = ovs.appctl(method, ...params);
+      answer.catch(() => {}); // told by the one below that waits for all
+      calls.push(answer);
+    };
     for (const frame of c.frames) {
       if (frame.afterMs > 0) await ovs.warp(frame.afterMs);
-      calls.push(ovs.appctl("revalidator/purge"));
-      calls.push(ovs.appctl("netdev-dummy/receive", `p${frame.port}`, frame.hex));
-      for (let i = 0; i < REQUESTS_A_ROUND; i++) calls.push(ovs.appctl("version"));
+      call("revalidator/purge");
+      call("netdev-dummy/receive", `p${frame.port}`, frame.hex);
+      for (let i = 0; i < REQUESTS_A_ROUND; i++) call("version");
     }
     await Promise.all(calls);
     await ovs.settle();
