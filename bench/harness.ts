@@ -15,6 +15,8 @@ export interface BenchContext {
   readonly seed: number;
   /** A moment only, to see that the bench works. */
   readonly smoke: boolean;
+  /** Milliseconds of a run of measureFrames; a second when not given. */
+  readonly runMs?: number;
 }
 
 /** What is counted: frames, or calls of something smaller. */
@@ -79,7 +81,7 @@ export function measureFrames(
   hash: string,
   between = 16,
 ): BenchResult {
-  const runMs = context.smoke ? SMOKE_MS : RUN_MS;
+  const runMs = context.smoke ? SMOKE_MS : (context.runMs ?? RUN_MS);
   const nsPerUnit: number[] = [];
   let count = 0;
   for (let run = context.smoke ? 1 : 0; run <= (context.smoke ? 1 : RUNS); run++) {

@@ -1,4 +1,5 @@
-// Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--save FILE] [--compare FILE [--tolerance X]]
+// Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--ms N] [--save FILE] [--compare FILE [--tolerance X]]
+//   --ms N           length of a run of frames, in place of a second
 //   --save FILE      keep the medians (nanoseconds) as a baseline
 //   --compare FILE   hold them against a baseline; exit status 1 when one is slower by more than the tolerance (0.25)
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -29,6 +30,7 @@ export async function runBenches(args: readonly string[], print: (line: string) 
       smoke: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       seed: { type: "string", default: String(SEED) },
+      ms: { type: "string", default: "1000" },
       save: { type: "string" },
       compare: { type: "string" },
       tolerance: { type: "string", default: String(TOLERANCE) },
@@ -49,7 +51,7 @@ export async function runBenches(args: readonly string[], print: (line: string) 
   if (!values.json)
     print(`${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, seed ${values.seed}`);
   for (const bench of chosen) {
-    const result = bench.run({ seed: Number(values.seed), smoke: values.smoke });
+    const result = bench.run({ seed: Number(values.seed), smoke: values.smoke, runMs: Number(values.ms) });
     const ns = median(result.nsPerUnit);
     medians[bench.name] = ns;
     let verdict = "";

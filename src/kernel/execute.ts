@@ -122,29 +122,36 @@ export function process(): void {
   }
 }
 
+/** The same for a key that the receive loop did not find in the exact-match cache: `hash` is keyHash(map). */
+export function processMissed(map: u64, hash: u32): void {
+  const megaflow = findMegaflow(map, hash);
+  if (megaflow == 0) dropReason = DROP_UPCALL;
+  else if (run(megaflow)) process();
+}
+
 /** The megaflow for KEY, which has counted the frame. The host counts the frame of an upcall, as OVS does. */
 function find(): usize {
-  if (!caching) {
-    upcalls++;
-    return <usize>upcall();
-  }
   const map = load<u64>(PKT, PKT_KEY_MAP);
   const hash = keyHash(map);
-  let megaflow = exactMatchLookup(map, hash);
-  if (megaflow != 0) {
-    exactHits++;
-    count(megaflow);
-    return megaflow;
-  }
-  megaflow = megaflowLookup();
-  if (megaflow == 0) {
-    upcalls++;
-    return <usize>upcall();
-  }
-  megaflowHits++;
+  const megaflow = exactMatchLookup(map, hash);
+  if (megaflow == 0) return findMegaflow(map, hash);
+  exactHits++;
   count(megaflow);
-  exactMatchInsert(map, hash, megaflow);
   return megaflow;
+}
+
+function findMegaflow(map: u64, hash: u32): usize {
+  if (caching) {
+    const megaflow = megaflowLookup();
+    if (megaflow != 0) {
+      megaflowHits++;
+      count(megaflow);
+      exactMatchInsert(map, hash, megaflow);
+      return megaflow;
+    }
+  }
+  upcalls++;
+  return <usize>upcall();
 }
 
 function count(megaflow: usize): void {

@@ -18,15 +18,20 @@ import {
   ST_HITS,
   ST_MAP,
   ST_MASKS,
+  ST_PORT,
+  ST_PORT_MASK,
   ST_SLOT_MASK,
   ST_SLOTS,
 } from "../datapath/abi.ts";
-import { KEY_BLOCKS } from "../flow/layout.ts";
+import { B_CT, B_META, KEY_BLOCKS } from "../flow/layout.ts";
 import { heapAlloc, heapFree } from "./heap.ts";
 import { blockHash, finishHash } from "./key.ts";
 import { KEY, KEY_IN, MASK_IN } from "./memory.ts";
 
 const SLOTS_MIN: u32 = 16;
+// The masks of most IPv4 traffic: blocks META, ETH and IP4, and after ct() also CT.
+const FEW_MAP: u64 = 7;
+const FEW_CT_MAP: u64 = 7 | (1 << B_CT);
 const SUBTABLE_SIZE: usize = <usize>ST_MASKS + <usize>KEY_BLOCKS * 16;
 
 // The subtables in the order they are probed: addresses, u32 each.
@@ -74,17 +79,52 @@ export function subtableAt(n: u32): usize {
 
 /** The megaflow that the key in KEY falls under, 0 for none. */
 export function megaflowLookup(): usize {
+  const meta = v128.load(KEY);
+  const eth = v128.load(KEY, 16);
+  const ip4 = v128.load(KEY, 32);
+  const ct = v128.load(KEY, <usize>B_CT * 16);
+  const port = i64x2.extract_lane(meta, 0);
   for (let i: u32 = 0; i < subtables; i++) {
     const subtable = <usize>load<u32>(order + <usize>i * 4);
-    const found = probe(subtable, KEY);
+    if ((port & load<i64>(subtable, ST_PORT_MASK)) != load<i64>(subtable, ST_PORT)) continue;
+    probes++;
+    const map = load<u64>(subtable, ST_MAP);
+    let found: usize;
+    if (map == FEW_MAP) found = probeFew(subtable, meta, eth, ip4, ct, false);
+    else if (map == FEW_CT_MAP) found = probeFew(subtable, meta, eth, ip4, ct, true);
+    else found = probe(subtable, KEY);
     if (found != 0) {
-      probes += i + 1;
       store<u32>(subtable, load<u32>(subtable, ST_HITS) + 1, ST_HITS);
       return found;
     }
   }
-  probes += subtables;
   return 0;
+}
+
+/** probe() for a mask of FEW_MAP, or of FEW_CT_MAP with `tracked`: no loop over blocks, each masked once. */
+function probeFew(subtable: usize, meta: v128, eth: v128, ip4: v128, ct: v128, tracked: bool): usize {
+  const a = v128.and(meta, v128.load(subtable, ST_MASKS));
+  const b = v128.and(eth, v128.load(subtable, ST_MASKS + 16));
+  const c = v128.and(ip4, v128.load(subtable, ST_MASKS + 32));
+  const d = v128.and(ct, v128.load(subtable, ST_MASKS + 48));
+  let sum = blockHash(a, 0) + blockHash(b, 1) + blockHash(c, 2);
+  if (tracked) sum += blockHash(d, B_CT);
+  const hash = finishHash(sum);
+  const slotMask = load<u32>(subtable, ST_SLOT_MASK);
+  const slots = <usize>load<u32>(subtable, ST_SLOTS);
+  for (let i = hash & slotMask; ; i = (i + 1) & slotMask) {
+    const slot = load<u64>(slots + ((<usize>i) << 3));
+    const record = <usize>(slot >> 32);
+    if (record == 0) return 0;
+    if (<u32>slot != hash) continue;
+    let diff = v128.or(
+      v128.or(v128.xor(a, v128.load(record, MF_KEY)), v128.xor(b, v128.load(record, MF_KEY + 16))),
+      v128.xor(c, v128.load(record, MF_KEY + 32)),
+    );
+    if (tracked) diff = v128.or(diff, v128.xor(d, v128.load(record, MF_KEY + 48)));
+    if (!v128.any_true(diff)) return record;
+  }
+  return 0; // not reached; asc wants it
 }
 
 function maskedHash(subtable: usize, key: usize): u32 {
@@ -264,12 +304,27 @@ export function megaflowInsert(program: usize, words: u32): usize {
     v128.store(record + size - (blocks - i) * 16, v128.load(KEY_IN + number * 16));
   }
   setProgram(record, record + MF_KEY + blocks * 16, program, words);
+  notePort(subtable, record);
   const hash = maskedHash(subtable, KEY_IN);
   store<u32>(record, hash, MF_HASH);
   putSlot(subtable, hash, <u32>record);
   store<u32>(subtable, load<u32>(subtable, ST_COUNT) + 1, ST_COUNT);
   megaflows++;
   return record;
+}
+
+/** Keeps ST_PORT true of the subtable that `record` is about to join. */
+function notePort(subtable: usize, record: usize): void {
+  const hasMeta = (load<u64>(subtable, ST_MAP) & (1 << B_META)) != 0;
+  const mask = hasMeta ? load<u64>(subtable, ST_MASKS) : 0;
+  const port = hasMeta ? load<u64>(record, MF_KEY) : 0;
+  if (load<u32>(subtable, ST_COUNT) == 0) {
+    store<u64>(subtable, port, ST_PORT);
+    store<u64>(subtable, mask, ST_PORT_MASK);
+  } else if (load<u64>(subtable, ST_PORT) != port) {
+    store<u64>(subtable, 0, ST_PORT);
+    store<u64>(subtable, 0, ST_PORT_MASK);
+  }
 }
 
 /** Removes a megaflow; what still refers to it notices by its generation. */

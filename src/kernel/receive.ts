@@ -21,7 +21,7 @@ import {
   VERDICT_USERSPACE,
 } from "../datapath/abi.ts";
 import { exactMatchLookup3 } from "./exact-match.ts";
-import { executeBegin, executeDropReason, executeTag, process, runExact } from "./execute.ts";
+import { executeBegin, executeDropReason, executeTag, process, processMissed, runExact } from "./execute.ts";
 import { blockHash, clearBlocks, finishHash } from "./key.ts";
 import { megaflowReclaim, rankSubtables } from "./megaflow.ts";
 import {
@@ -144,7 +144,7 @@ function receiveFrame(ptr: usize, len: u32, wireLen: u32, inPort: u32): void {
       const hash = finishHash(blockHash(meta, 0) + blockHash(eth, 1) + blockHash(ip4, 2));
       const megaflow = exactMatchLookup3(meta, eth, ip4, hash);
       if (megaflow != 0) runExact(megaflow);
-      else process();
+      else processMissed(FAST_MAP, hash);
       return;
     }
   }
