@@ -160,6 +160,30 @@ test("when the megaflow limit is reached the least used go, and no frame is refu
   assert.ok(few.datapath.megaflows.size <= 20);
 });
 
+test("an exact-match cache that answers too little rests, and is tried again", () => {
+  const entries = 64;
+  const datapath = new Datapath(new TreePipeline(), { connectionsMax: 64, exactEntries: entries });
+  const exactHits = (flows: number, frames: number): number => {
+    const before = datapath.cacheCounters().exact;
+    for (let n = 0; n < frames; n++) {
+      const frame = tcpFrame({ src: "10.0.0.1", dst: "10.0.0.2", srcPort: 1000 + (n % flows), dstPort: 80 });
+      datapath.stage(frame, 0, frame.length, frame.length, 1, 1000);
+      if (datapath.staged < 16 && n + 1 < frames) continue;
+      datapath.receive(0, Number.POSITIVE_INFINITY);
+      datapath.takeOutputs();
+      datapath.clear();
+    }
+    return datapath.cacheCounters().exact - before;
+  };
+  const few = exactHits(8, entries * 4);
+  assert.ok(few > entries * 3, `${few} hits of few flows`);
+  exactHits(1000, entries * 8);
+  assert.equal(exactHits(1000, entries * 16), 0);
+  exactHits(8, entries * 60);
+  const again = exactHits(8, entries * 4);
+  assert.ok(again > entries * 3, `${again} hits of few flows after a rest`);
+});
+
 test("a megaflow reads back as it was installed", () => {
   const pipeline = new TreePipeline();
   const datapath = new Datapath(pipeline, { connectionsMax: 64 });

@@ -20,8 +20,18 @@ import {
   VERDICT_TAG,
   VERDICT_USERSPACE,
 } from "../datapath/abi.ts";
-import { exactMatchLookup3 } from "./exact-match.ts";
-import { executeBegin, executeDropReason, executeTag, process, processMissed, runExact } from "./execute.ts";
+import { exactMatchJudge, exactMatchLookup3 } from "./exact-match.ts";
+import {
+  exactHits,
+  executeBegin,
+  executeDropReason,
+  executeTag,
+  megaflowHits,
+  process,
+  processMissed,
+  runExact,
+  upcalls,
+} from "./execute.ts";
 import { blockHash, clearBlocks, finishHash } from "./key.ts";
 import { megaflowReclaim, rankSubtables } from "./megaflow.ts";
 import {
@@ -102,6 +112,7 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
     store<u32>(verdict, reason, VERDICT_DROP);
     store<u32>(verdict, executeTag(), VERDICT_TAG);
   }
+  exactMatchJudge(exactHits, exactHits + megaflowHits + upcalls);
   if (untilRank <= count) {
     untilRank = RANK_INTERVAL;
     rankSubtables();
