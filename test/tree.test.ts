@@ -31,6 +31,7 @@ function importsOf(file: string): string[] {
   return patterns
     .flatMap((pattern) => [...text.matchAll(pattern)].map((match) => match[1]))
     .map((name) => relative(root, resolve(root, dirname(file), name.replace(/\.js$/, ".ts"))))
+    .map((name) => name.replace(/^dist\//, "")) // what a script loads is compiled
     .map((name) => (name.endsWith(".ts") || name.endsWith(".mjs") ? name : `${name}.ts`));
 }
 

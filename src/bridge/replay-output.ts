@@ -1,6 +1,7 @@
 // The folder a replay writes (DESIGN section 6): what each port sent, a verdict a line, and at the end the dumps.
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { DROP_PIPELINE } from "../datapath/abi.ts";
 import type { Verdict } from "../datapath/datapath.ts";
 import { dropReason } from "../datapath/drop.ts";
 import { MegaflowError } from "../lib/errors.ts";
@@ -22,7 +23,8 @@ export interface DropNote {
 export function dropNote(verdict: Verdict): DropNote | null {
   if (verdict.outputs > 0 || verdict.userspace > 0) return null;
   const { info } = verdict;
-  const reason = info?.reason ?? dropReason(verdict.drop).name;
+  const byPipeline = verdict.drop === DROP_PIPELINE ? info?.reason : null;
+  const reason = byPipeline ?? dropReason(verdict.drop).name;
   const cookie = info === null || info.cookie === null ? null : `0x${info.cookie.toString(16)}`;
   return { reason, table: info?.table ?? null, cookie };
 }

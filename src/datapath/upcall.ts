@@ -2,10 +2,10 @@
 import type { Flow } from "../flow/flow.ts";
 import type { DatapathAction } from "./action.ts";
 
-/** Why a frame goes nowhere, as the pipeline saw it: the last flow that matched, or the table that had none. */
+/** What to say of a frame whose way ends here: why the pipeline sends it nowhere, if so, and which flow decided last. */
 export interface DropInfo {
-  /** OVS's name for the drop, e.g. `drop_action_of_pipeline`. */
-  readonly reason: string;
+  /** OVS's name for the drop, e.g. `drop_action_of_pipeline`; null when the pipeline sends the frame somewhere. */
+  readonly reason: string | null;
   readonly table: number;
   /** The cookie of the flow that decided, null when no flow matched. */
   readonly cookie: bigint | null;
@@ -42,7 +42,7 @@ export interface Translation {
   readonly owner: MegaflowOwner;
   /** Names of facts outside the tables that it read, such as a learned MAC: revalidate() finds megaflows by them. Null for none. */
   readonly dependencies: readonly string[] | null;
-  /** Set when the actions send the frame nowhere. */
+  /** For the verdict on a frame that ends here; a meter may drop one that the pipeline would send on. Null for no words. */
   readonly drop: DropInfo | null;
   /** False: valid for this frame alone (a side effect per frame), so nothing is installed. */
   readonly cacheable: boolean;

@@ -97,10 +97,8 @@ export class Pipeline implements UpcallHandler, Host {
   #answer(ctx: Context): Translation {
     if (ctx.error !== X_OK) finishWildcards(ctx.wc, ctx.flow, ctx.original);
     installableWildcards(ctx.wc, ctx.original);
-    let drop: DropInfo | null = null;
-    if (!ctx.sent) {
-      drop = { reason: FAILURES[ctx.error]!.drop, table: ctx.lastTable, cookie: ctx.lastCookie };
-    }
+    const reason = ctx.sent ? null : FAILURES[ctx.error]!.drop;
+    const drop: DropInfo = { reason, table: ctx.lastTable, cookie: ctx.lastCookie };
     const { actions, wc, owner, cacheable } = ctx;
     return { actions, wildcards: wc, owner, dependencies: owner.macKeys, drop, cacheable };
   }
