@@ -48,7 +48,11 @@ export function register(program: Command): void {
       [] as string[],
     )
     .option("--bridge <name>", "the bridge's name", "br0")
-    .option("--fail-mode <mode>", "secure, or standalone: begin with a flow that does NORMAL", "secure")
+    .option(
+      "--fail-mode <mode>",
+      "standalone: begin, as OVS and megaflow replay do, with a flow that does NORMAL; or secure",
+      "standalone",
+    )
     .argument("<flow>", "the flow, in the syntax of a match without wildcards")
     .argument("[frame]", "a frame in hexadecimal; FLOW then gives its in_port and metadata")
     .addHelpText("after", EXAMPLES)
