@@ -2,6 +2,7 @@
 // and a sentence for people.
 import {
   DROP_EXPLICIT,
+  DROP_FRAGMENT,
   DROP_INVALID_PORT,
   DROP_METER,
   DROP_OUTPUT_MEMORY,
@@ -48,6 +49,10 @@ REASONS[DROP_OUTPUT_MEMORY] = {
 REASONS[DROP_INVALID_PORT] = {
   name: "datapath_drop_invalid_port",
   sentence: "The port to send to does not exist.",
+};
+REASONS[DROP_FRAGMENT] = {
+  name: "ct_fragment_held",
+  sentence: "Connection tracking keeps the fragment until its datagram is whole; it goes on then.",
 };
 REASONS[DROP_EXPLICIT] = { name: "drop_action", sentence: "A datapath drop action was executed." };
 

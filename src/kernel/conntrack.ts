@@ -7,7 +7,7 @@
 //   connection would count the same segment twice.
 // - State bits gather while a frame stays in one zone and start anew in another.
 //
-// Fragments are not reassembled yet: each is invalid. Helpers (alg) are left out.
+// A fragment is invalid here: fragments.ts brings whole datagrams. Helpers (alg) are left out.
 import {
   COLD_DST6,
   COLD_LABEL,

@@ -18,6 +18,7 @@ import {
   A_SET,
   A_TRUNC,
   A_USERSPACE,
+  DROP_FRAGMENT,
   DROP_METER,
   DROP_NONE,
   DROP_OUTPUT_MEMORY,
@@ -37,9 +38,18 @@ import {
   SET_SKB_PRIORITY,
   SET_TUNNEL,
 } from "../datapath/abi.ts";
-import { O_DP_HASH, O_NW_PROTO, O_RECIRC_ID, O_TCP_FLAGS } from "../flow/layout.ts";
+import { O_DP_HASH, O_NW_FRAG, O_NW_PROTO, O_RECIRC_ID, O_TCP_FLAGS } from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute } from "./conntrack.ts";
 import { exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
+import {
+  FRAGMENT_HELD,
+  FRAGMENT_INVALID,
+  fragmentCount,
+  freeDatagram,
+  holdFragment,
+  takeFragment,
+  trackDatagram,
+} from "./fragments.ts";
 import { hashL4, hashSymL4 } from "./hash.ts";
 import { keyHash } from "./key.ts";
 import { megaflowLookup } from "./megaflow.ts";
@@ -264,6 +274,17 @@ function execute(program: usize): bool {
         break;
       case A_CT:
         refreshKey();
+        if (load<u8>(KEY, O_NW_FRAG) != 0) {
+          const datagram = holdFragment(load<u32>(at, 8) & 0xffff);
+          if (datagram == FRAGMENT_HELD) {
+            dropReason = DROP_FRAGMENT;
+            return false;
+          }
+          if (datagram != FRAGMENT_INVALID) {
+            releaseDatagram(datagram, at, at + size);
+            return false;
+          }
+        }
         conntrackExecute(at);
         break;
       case A_CT_CLEAR:
@@ -320,6 +341,20 @@ function execute(program: usize): bool {
     at += size;
   }
   return false; // not reached; asc wants it
+}
+
+/** The datagram goes through the ct at `action`, and each of its fragments does the rest of the program, from `rest` on. */
+function releaseDatagram(datagram: usize, action: usize, rest: usize): void {
+  const tracked = trackDatagram(datagram, action);
+  const count = fragmentCount(datagram);
+  for (let i: u32 = 0; i < count; i++) {
+    if (takeFragment(datagram, i) && tracked) {
+      if (execute(rest)) process();
+    } else {
+      outOfMemory();
+    }
+  }
+  freeDatagram(datagram);
 }
 
 function outOfMemory(): bool {

@@ -35,6 +35,7 @@ import {
 import { exactMatchInit, exactMatchSize } from "./exact-match.ts";
 import { exactHits, executeInit, megaflowHits, upcalls } from "./execute.ts";
 import { extractFrame, extractKey } from "./extract.ts";
+import { fragmentsInit } from "./fragments.ts";
 import { hashL4, hashSymL4 } from "./hash.ts";
 import { heapInit } from "./heap.ts";
 import { keySeed } from "./key.ts";
@@ -162,6 +163,7 @@ export function init(dry: bool): u32 {
   conntrackSeed(seed);
   outputInit(descriptors, outDescriptors, outArenaAt, outArenaAt + outArenaBytes);
   transientInit(transientAt, arena);
+  fragmentsInit(tablesAt);
   executeInit(cache, seed);
   receiveInit(verdicts, fastParse);
   setVlanLimit(1);
