@@ -1,6 +1,6 @@
 // A bridge: ports, a pipeline and a datapath together are a switch. It runs the datapath over staged frames, lets time
 // pass between them, and keeps the installed megaflows true to the tables.
-import { type CacheCounters, Datapath, type OutputSink, type Verdict } from "../datapath/datapath.ts";
+import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
@@ -23,6 +23,7 @@ export interface BridgeOptions {
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
 export interface FrameSink extends OutputSink {
+  /** The verdict is valid during the call only. */
   verdict(index: number, verdict: Verdict): void;
 }
 
@@ -37,6 +38,7 @@ export class Bridge {
   /** The bridge's clock: the time of the last frame or timer, ms. */
   nowMs = 0;
   #nextSweepMs = 0;
+  readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
     const { ports, failMode, exactEntries, connectionsMax, megaflowsMax } = options;
@@ -104,7 +106,7 @@ export class Bridge {
       // Timers that were due have run; the next stops the kernel, but never before this frame.
       const done = datapath.receive(from, Math.max(this.#nextTimerMs(), frameMs + 1));
       datapath.takeOutputs();
-      for (let i = 0; i < done; i++) sink.verdict(from + i, datapath.verdict(i));
+      for (let i = 0; i < done; i++) sink.verdict(from + i, datapath.verdict(i, this.#verdict));
       from += done;
     }
     if (total > 0) this.nowMs = Math.max(this.nowMs, datapath.stagedTimeMs(total - 1));

@@ -89,7 +89,7 @@ export class ReplayOutput {
   }
 
   #flush(): void {
-    writeSync(this.#verdicts, this.#text);
+    writeSync(this.#verdicts, this.#text, null, "latin1"); // it is all ASCII
     this.#text = "";
   }
 

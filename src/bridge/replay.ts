@@ -20,7 +20,7 @@ export interface ReplayCounts {
   drops: Record<string, number>;
 }
 
-/** Told of each frame as it came in (the bytes are valid during the call only), in order. */
+/** Told of each frame as it came in (bytes and verdict are valid during the call only), in order. */
 export type Watch = (frame: Uint8Array, inPort: number, wireLength: number, verdict: Verdict) => void;
 
 const BATCH = BATCH_MAX;
@@ -113,15 +113,15 @@ export class Replay implements FrameSink {
     wireLength: number,
     frame: number,
   ): void {
+    if (this.#output === null) return;
     this.#outputs[frame]!.push(port);
-    this.#output?.frame(port, this.#sec[frame]!, this.#nsec[frame]!, memory, offset, length, wireLength);
+    this.#output.frame(port, this.#sec[frame]!, this.#nsec[frame]!, memory, offset, length, wireLength);
   }
 
   readonly userspace: OutputSink["userspace"] = () => {};
 
   verdict(index: number, verdict: Verdict): void {
     const { counts } = this;
-    const outputs = this.#outputs[index]!;
     const drop = dropNote(verdict);
     counts.packets++;
     counts.bytes += this.#wireLength[index]!;
@@ -131,17 +131,22 @@ export class Replay implements FrameSink {
       counts.dropped++;
       counts.drops[drop.reason] = (counts.drops[drop.reason] ?? 0) + 1;
     }
-    this.#output?.verdict(
-      counts.packets,
-      this.#sec[index]!,
-      this.#nsec[index]!,
-      this.#inPort[index]!,
-      outputs,
-      verdict.userspace,
-      drop,
-    );
-    const { datapath } = this.#bridge;
-    this.#watch?.(datapath.stagedFrame(index), this.#inPort[index]!, this.#wireLength[index]!, verdict);
-    outputs.length = 0;
+    if (this.#output !== null) {
+      const outputs = this.#outputs[index]!;
+      this.#output.verdict(
+        counts.packets,
+        this.#sec[index]!,
+        this.#nsec[index]!,
+        this.#inPort[index]!,
+        outputs,
+        verdict.userspace,
+        drop,
+      );
+      outputs.length = 0;
+    }
+    if (this.#watch !== null) {
+      const frame = this.#bridge.datapath.stagedFrame(index);
+      this.#watch(frame, this.#inPort[index]!, this.#wireLength[index]!, verdict);
+    }
   }
 }
