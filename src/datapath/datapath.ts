@@ -8,7 +8,7 @@ import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
 import { type Kernel, loadKernel } from "./kernel.ts";
 import { Megaflow } from "./megaflow.ts";
-import { encodeProgram } from "./program.ts";
+import { ProgramEncoder } from "./program.ts";
 import type { DropInfo, Miss, Translation, UpcallHandler } from "./upcall.ts";
 
 export interface DatapathOptions {
@@ -91,7 +91,11 @@ export class Datapath {
   readonly #userspace: Userspace[] = [];
   readonly #userspaceIndex = new Map<string, number>();
   readonly #tags: (DropInfo | null)[] = [null];
-  readonly #tagIndex = new Map<string, number>();
+  /** Tags by table, cookie and reason. */
+  readonly #tagsByPlace = new Map<
+    DropInfo["table"],
+    Map<DropInfo["cookie"], Map<DropInfo["reason"], number>>
+  >();
   readonly #missFlow = new Flow();
   readonly #keyOut = new Flow();
   readonly #at: {
@@ -106,6 +110,7 @@ export class Datapath {
     readonly arena: number;
   };
   readonly #programWords: Uint32Array;
+  readonly #encoder: ProgramEncoder;
   #staged = 0;
   #arenaUsed = 0;
   #source: Uint8Array | null = null;
@@ -134,6 +139,7 @@ export class Datapath {
       arena: x.arenaAt(),
     };
     this.#programWords = new Uint32Array(this.kernel.memory.buffer, this.#at.program, abi.PROGRAM_WORDS_MAX);
+    this.#encoder = new ProgramEncoder(this.#programWords, (userspace) => this.#indexOf(userspace));
   }
 
   /** Frames staged for the next receive(). */
@@ -332,7 +338,7 @@ export class Datapath {
   }
 
   #encode(translation: Translation): number {
-    return encodeProgram(translation.actions, this.#programWords, (userspace) => this.#indexOf(userspace));
+    return this.#encoder.encode(translation.actions);
   }
 
   #upcall(): number {
@@ -350,7 +356,8 @@ export class Datapath {
     const words = kernel.words;
     const flow = this.#missFlow;
     flow.words.fill(0, KEY_WORDS);
-    flow.bytes.set(kernel.bytes.subarray(this.#at.key, this.#at.key + KEY_SIZE));
+    const key = this.#at.key >>> 2;
+    for (let i = 0; i < KEY_WORDS; i++) flow.words[i] = words[key + i]!;
     const ptr = words[pkt >>> 2]!;
     const length = words[(pkt + 4) >>> 2]!;
     const wireLen = words[(pkt + 8) >>> 2]!;
@@ -409,12 +416,12 @@ export class Datapath {
 
   #tag(info: DropInfo | null): number {
     if (info === null) return 0;
-    const key = `${info.reason},${info.table},${info.cookie}`;
-    let tag = this.#tagIndex.get(key);
-    if (tag === undefined) {
-      tag = this.#tags.push(info) - 1;
-      this.#tagIndex.set(key, tag);
-    }
+    let cookies = this.#tagsByPlace.get(info.table);
+    if (cookies === undefined) this.#tagsByPlace.set(info.table, (cookies = new Map()));
+    let reasons = cookies.get(info.cookie);
+    if (reasons === undefined) cookies.set(info.cookie, (reasons = new Map()));
+    let tag = reasons.get(info.reason);
+    if (tag === undefined) reasons.set(info.reason, (tag = this.#tags.push(info) - 1));
     return tag;
   }
 

@@ -45,9 +45,22 @@ export function encodeProgram(
   out: Uint32Array,
   userspaceIndex: UserspaceIndex,
 ): number {
-  const writer = new Writer(out, userspaceIndex);
-  writer.program(actions);
-  return writer.at;
+  return new ProgramEncoder(out, userspaceIndex).encode(actions);
+}
+
+/** encodeProgram() into the same place again and again. */
+export class ProgramEncoder {
+  readonly #writer: Writer;
+
+  constructor(out: Uint32Array, userspaceIndex: UserspaceIndex) {
+    this.#writer = new Writer(out, userspaceIndex);
+  }
+
+  encode(actions: readonly DatapathAction[]): number {
+    this.#writer.at = 0;
+    this.#writer.program(actions);
+    return this.#writer.at;
+  }
 }
 
 class Writer {

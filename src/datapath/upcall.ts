@@ -37,7 +37,7 @@ export interface MegaflowOwner {
 /** The answer: actions, and the bits of the key they depend on (DESIGN D4). */
 export interface Translation {
   readonly actions: readonly DatapathAction[];
-  /** The mask: a set bit was looked at. Datapath blocks only (below KEY_SIZE). */
+  /** The mask: a set bit was looked at. Datapath blocks only (below KEY_SIZE). Valid until the pipeline is asked again. */
   readonly wildcards: Flow;
   readonly owner: MegaflowOwner;
   /** Names of facts outside the tables that it read, such as a learned MAC: revalidate() finds megaflows by them. Null for none. */

@@ -88,7 +88,7 @@ export class Context {
   readonly base = new Flow();
   /** The flow as the datapath gave it. */
   original: Flow = this.base;
-  wc: Flow = new Flow();
+  readonly wc = new Flow();
   actions: DatapathAction[] = [];
   owner!: Owner;
 
@@ -150,7 +150,7 @@ export class Context {
     this.flow.copyFrom(original);
     this.flow.set32(O_ACTSET_OUTPUT, OFPP_UNSET);
     this.base.copyFrom(this.flow);
-    this.wc = new Flow();
+    this.wc.clear();
     this.actions = [];
     this.owner = new Owner(this.host.tables);
     this.frame = null;
