@@ -44,11 +44,9 @@ function iterate(links: number, hash: number, modulo: number): number {
     range = 1;
     while (range < links) range *= 2;
   }
-  let h = hash;
   for (let round = 0; round < ITERATIONS_MAX; round++) {
-    const link = h % range;
+    const link = hash2Words(hash, round) % range;
     if (link < links) return link;
-    h = hash2Words(h, 0);
   }
   return 0;
 }
