@@ -38,7 +38,15 @@ import {
   SET_SKB_PRIORITY,
   SET_TUNNEL,
 } from "../datapath/abi.ts";
-import { O_DP_HASH, O_NW_FRAG, O_NW_PROTO, O_RECIRC_ID, O_TCP_FLAGS } from "../flow/layout.ts";
+import {
+  O_DP_HASH,
+  O_NW_FRAG,
+  O_NW_PROTO,
+  O_RECIRC_ID,
+  O_TCP_FLAGS,
+  O_VLAN0,
+  O_VLAN1,
+} from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute } from "./conntrack.ts";
 import { exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
 import {
@@ -50,7 +58,7 @@ import {
   takeFragment,
   trackDatagram,
 } from "./fragments.ts";
-import { hashL4, hashSymL4 } from "./hash.ts";
+import { hashL4, hashSymL4, keepHash } from "./hash.ts";
 import { keyHash } from "./key.ts";
 import { megaflowLookup } from "./megaflow.ts";
 import {
@@ -71,6 +79,7 @@ import {
 import { meterRun } from "./meter.ts";
 import { makeWritable, output, outputUserspace } from "./output.ts";
 import { parse } from "./parse.ts";
+import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 import { setHeader } from "./rewrite.ts";
 import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 
@@ -190,8 +199,22 @@ function refreshKey(): void {
   const flags = load<u32>(PKT, PKT_FLAGS);
   if (flags & PKT_F_DIRTY) {
     store<u32>(PKT, flags & ~PKT_F_DIRTY, PKT_FLAGS);
+    keepHash();
     parse();
   }
+}
+
+/**
+ * The same for what acts on the network header: it is found behind the tags that were pushed, though the parser's limit keeps
+ * the next lookup from seeing past them.
+ */
+function refreshWholeKey(): void {
+  if ((load<u32>(PKT, PKT_FLAGS) & PKT_F_DIRTY) == 0) return;
+  const limit = liftVlanLimit();
+  refreshKey();
+  setVlanLimit(limit);
+  const tags: u32 = load<u16>(KEY, O_VLAN1) != 0 ? 2 : load<u16>(KEY, O_VLAN0) != 0 ? 1 : 0;
+  if (tags > limit) store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_DIRTY, PKT_FLAGS);
 }
 
 /** Sets the frame aside while a copy of it goes another way. False when copies nest too deep. */
@@ -273,7 +296,7 @@ function execute(program: usize): bool {
         popMpls(load<u32>(at, 4));
         break;
       case A_CT:
-        refreshKey();
+        refreshWholeKey();
         if (load<u8>(KEY, O_NW_FRAG) != 0) {
           const datagram = holdFragment(load<u32>(at, 8) & 0xffff);
           if (datagram == FRAGMENT_HELD) {
@@ -322,7 +345,7 @@ function execute(program: usize): bool {
         break;
       }
       case A_USERSPACE:
-        refreshKey();
+        refreshWholeKey();
         if (!outputUserspace(load<u32>(at, 4))) return outOfMemory();
         break;
       case A_METER:
@@ -331,9 +354,12 @@ function execute(program: usize): bool {
           return false;
         }
         break;
-      case A_TRUNC:
-        store<u32>(PKT, load<u32>(at, 4), PKT_TRUNC);
+      case A_TRUNC: {
+        const length = load<u32>(PKT, PKT_WIRE_LEN);
+        const max = load<u32>(at, 4);
+        store<u32>(PKT, length > max ? length - max : 0, PKT_TRUNC);
         break;
+      }
       case A_DROP:
         dropReason = load<u32>(at, 4);
         return false;

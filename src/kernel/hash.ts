@@ -17,7 +17,7 @@ import {
   O_VLAN0_TCI,
   O_VLAN1_TCI,
 } from "../flow/layout.ts";
-import { KEY, PKT, PKT_L3, PKT_L4, PKT_PTR } from "./memory.ts";
+import { KEY, PKT, PKT_HASH, PKT_L3, PKT_L4, PKT_PTR } from "./memory.ts";
 import { isTcpWhole, transportPresent, UDP_SIZE } from "./rewrite-ip.ts";
 
 const BE_IPV4: u32 = 0x0008;
@@ -87,12 +87,15 @@ function hashSymL2(basis: u32): u32 {
   return hashFinish(hash ^ basis);
 }
 
-/**
- * dp_hash of KEY by algorithm l4: addresses, protocol and ports as they are. OVS takes those of the frame as it was
- * received, before any change; here it is KEY's.
- */
+/** dp_hash by algorithm l4: addresses, protocol and ports of the frame as it was received, before any change. */
 export function hashL4(basis: u32): u32 {
-  return nonZero(hashFinish(hashAdd(hashAdd(hash5Tuple(), 0), basis) ^ 8));
+  keepHash();
+  return nonZero(hashFinish(hashAdd(hashAdd(load<u32>(PKT, PKT_HASH), 0), basis) ^ 8));
+}
+
+/** Before KEY is made anew of a changed frame: keeps the hash of what it said. */
+export function keepHash(): void {
+  if (load<u32>(PKT, PKT_HASH) == 0) store<u32>(PKT, nonZero(hash5Tuple()), PKT_HASH);
 }
 
 function hash5Tuple(): u32 {

@@ -30,9 +30,10 @@ export const CLONE_DEPTH_MAX: u32 = 64;
 //   0 ptr | 4 len (bytes present) | 8 wireLen (bytes on the wire) | 12 frame index in the batch
 //  16 l2_5 offset (MPLS) | 20 l3 offset | 24 l4 offset: OFFSET_NONE where the frame has no such header
 //  28 flags PKT_F_* | 32 keyMap u64: bit n set when block n of KEY may be other than zero
-//  40 nowMs u64 | 48 max_len of the next output, 0 for none | 52 recirculations so far | 56 dl_type offset (innermost EtherType)
+//  40 nowMs u64 | 48 bytes that the next output leaves off at the end | 52 recirculations so far | 56 dl_type offset (innermost EtherType)
 //  60 the connection that the last ct() of this frame found, plus one (0: none) | 64 how: PKT_CONN_F_*;
 //  both mean something only while KEY's ct_state is not zero
+//  68 hash of addresses and ports as the frame came in (hash.ts), 0 before anybody has asked
 export const PKT_PTR: usize = 0;
 export const PKT_LEN: usize = 4;
 export const PKT_WIRE_LEN: usize = 8;
@@ -48,6 +49,7 @@ export const PKT_DEPTH: usize = 52;
 export const PKT_TYPE_OFFSET: usize = 56;
 export const PKT_CONN: usize = 60;
 export const PKT_CONN_FLAGS: usize = 64;
+export const PKT_HASH: usize = 68;
 
 export const OFFSET_NONE: u32 = 0xffffffff;
 

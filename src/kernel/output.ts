@@ -92,10 +92,10 @@ export function output(port: u32): void {
   const d = descriptor();
   let len = load<u32>(PKT, PKT_LEN);
   let wireLen = load<u32>(PKT, PKT_WIRE_LEN);
-  const max = load<u32>(PKT, PKT_TRUNC);
-  if (max != 0) {
-    if (len > max) len = max;
-    if (wireLen > max) wireLen = max;
+  const cut = load<u32>(PKT, PKT_TRUNC);
+  if (cut != 0) {
+    wireLen = wireLen > cut ? wireLen - cut : 0;
+    if (len > wireLen) len = wireLen;
     store<u32>(PKT, 0, PKT_TRUNC);
   }
   store<u32>(d, load<u32>(PKT, PKT_PTR), OUT_PTR);

@@ -33,6 +33,13 @@ export function setVlanLimit(limit: u32): void {
   vlanLimit = min(limit, TAGS_MAX);
 }
 
+/** Sets how many the parser reads to as many as it can, and returns what it was. */
+export function liftVlanLimit(): u32 {
+  const was = vlanLimit;
+  vlanLimit = TAGS_MAX;
+  return was;
+}
+
 /**
  * Reads what stands from byte 12 of the frame at `ptr` to the network header: tags, then an EtherType or an 802.3 length
  * with SNAP. Sets dl_type and the vlan fields; returns where the network header starts. The frame has 14 bytes at least.

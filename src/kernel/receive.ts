@@ -42,6 +42,7 @@ import {
   PKT_DEPTH,
   PKT_FLAGS,
   PKT_FRAME,
+  PKT_HASH,
   PKT_KEY_MAP,
   PKT_L2_5,
   PKT_L3,
@@ -98,6 +99,7 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
     store<u32>(PKT, 0, PKT_TRUNC);
     store<u32>(PKT, 0, PKT_DEPTH);
     store<u64>(PKT, 0, PKT_CONN); // PKT_CONN_FLAGS too
+    store<u32>(PKT, 0, PKT_HASH);
     let reason: u32 = DROP_NONE;
     if (len < ETH_HEADER) reason = DROP_RX_INVALID;
     else if (wireLen > <u32>MAX_FRAME) reason = DROP_TOO_LONG;
