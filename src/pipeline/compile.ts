@@ -19,7 +19,7 @@ import {
 import { maskSubfield, writeSubfield } from "../flow/subfield.ts";
 import { unreachable } from "../lib/assert.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { type Action, type ModName, OFPP_IN_PORT } from "./action.ts";
+import { type Action, type ModName, OFPP_CONTROLLER, OFPP_IN_PORT } from "./action.ts";
 import { PRE_IP, PRE_IPV4, PRE_NONE, prerequisiteOf, protocolMaskOf } from "./prerequisite.ts";
 
 // What a step does. The common ones first.
@@ -117,6 +117,16 @@ export function compileActions(actions: readonly Action[]): readonly Step[] {
   return actions.map(compileAction);
 }
 
+/** To OVS such an action is an output like any other, so it may stand in an action set or a bucket. */
+function isPlainOutput(action: Extract<Action, { type: "controller" }>): boolean {
+  return (
+    action.reason === "action" &&
+    action.controllerId === 0 &&
+    action.userdata.length === 0 &&
+    action.meterId === null
+  );
+}
+
 function compileAction(action: Action): Step {
   switch (action.type) {
     case "output":
@@ -129,6 +139,8 @@ function compileAction(action: Action): Step {
       return new Step(S_GROUP, action, { arg: action.groupId });
     case "controller":
       if (action.pause) throw unsupported("controller(pause)");
+      if (isPlainOutput(action))
+        return compileAction({ type: "output", port: OFPP_CONTROLLER, maxLen: action.maxLen });
       return new Step(S_CONTROLLER, action);
     case "enqueue":
       return new Step(S_ENQUEUE, action, { arg: action.port });

@@ -117,7 +117,7 @@ function bestLive(ctx: Context, group: Group, basis: number): GroupBucket | null
   let best: GroupBucket | null = null;
   let bestScore = 0;
   for (const bucket of group.buckets) {
-    if (!isLive(ctx, bucket.bucket, 0)) {
+    if (bucket.bucket.weight === 0 || !isLive(ctx, bucket.bucket, 0)) {
       reportNotLive(ctx, bucket.bucket);
       continue;
     }

@@ -6,7 +6,6 @@ import { compileActions, type Step } from "./compile.ts";
 
 /** A hash value's range is never larger than this; a group that would need more is hashed in the slow path. */
 export const HASH_VALUES_MAX = 256;
-const HASH_VALUES_DEFAULT_MAX = 64;
 
 /** How a select group chooses: by the datapath's hash, by fields hashed here, or by the plain symmetric hash. */
 export type Selection = "dp_hash" | "hash" | "default";
@@ -45,7 +44,7 @@ export class Group {
     let basis = 0;
     if (mod.type === "select") {
       if (mod.selectionMethod === "") {
-        map = spreadHash(buckets, HASH_VALUES_DEFAULT_MAX);
+        map = spreadHash(buckets, HASH_VALUES_MAX);
       } else if (mod.selectionMethod === "dp_hash") {
         map = spreadHash(buckets, HASH_VALUES_MAX);
         algorithm = mod.selectionMethodParam >> 32n === 1n ? "sym_l4" : "l4";
