@@ -30,7 +30,7 @@ const outputs: readonly Make[] = [
   () => "output:NXM_NX_REG0[0..15]",
   () => "output:NXM_NX_REG1[]",
   () => "output:7",
-  (r) => `output(port=${1 + r.below(4)},max_len=${r.pick([14, 40, 60, 100])})`,
+  (r) => `output(port=${1 + r.below(4)},max_len=${r.pick([30, 40, 60, 100])})`,
   (r) => `controller(max_len=${r.pick([0, 64])})`,
   () => "CONTROLLER:128",
 ];

@@ -102,6 +102,14 @@ export function parseCase(text: string): { case: Case; outcome: Outcome } {
   };
 }
 
+/**
+ * Whether the list of connections can be compared: OVS removes an ended connection some time after its end, so nothing may end
+ * on the way. (The shortest timeout is 30 s.)
+ */
+export function connectionsComparable(c: Case): boolean {
+  return c.frames.reduce((ms, f) => ms + f.afterMs, 0) < 29_000;
+}
+
 /** Which aspects differ. */
 export function differences(a: Outcome, b: Outcome): Aspect[] {
   return ASPECTS.filter((aspect) => a[aspect].join("\n") !== b[aspect].join("\n"));

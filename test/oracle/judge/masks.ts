@@ -47,7 +47,8 @@ export function checkMasks(bridge: Bridge, r: Prng): MaskCheck {
   const name = (x: { key: Flow; mask: Flow }) => formatMegaflow(x.key, x.mask, String);
   for (let i = 0; i < all.length; i++) {
     for (let k = i + 1; k < all.length; k++) {
-      if (overlap(all[i]!, all[k]!))
+      // Two that do the same may: a lookup may stop at either's reason (OVS's do too).
+      if (overlap(all[i]!, all[k]!) && text(all[i]!.actions) !== text(all[k]!.actions))
         return { flips: 0, trouble: `megaflows overlap:\n  ${name(all[i]!)}\n  ${name(all[k]!)}` };
     }
   }

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { type Ovs, requireOvs } from "../ovs.ts";
-import { type Case, type CaseFrame, type Outcome, PORTS } from "./case.ts";
+import { type Case, type CaseFrame, connectionsComparable, type Outcome, PORTS } from "./case.ts";
 import { normalizeFlow, normalizeTrace } from "./normalize.ts";
 
 const BRIDGE = "br0";
@@ -73,7 +73,7 @@ export class Theirs {
       refused: [],
       sent,
       flows: dump.split("\n").slice(1, -1).map(normalizeFlow),
-      connections: connections.sort(),
+      connections: connectionsComparable(c) ? connections.sort() : [],
       traces,
     };
   }
