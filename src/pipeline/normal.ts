@@ -54,6 +54,8 @@ export function translateNormal(ctx: Context): void {
     return;
   }
   extractVlans(flow);
+  // A priority decides whether VLAN 0 goes out tagged. (OVS looks at it without saying so in its mask.)
+  if ($tpid0 !== 0 && $vid0 === 0) wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | PCP);
   if (port !== null && !admitsVlan(ctx, port)) {
     ctx.report("warn", "disallowed VLAN VID for this input port, dropping");
     return;

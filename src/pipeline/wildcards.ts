@@ -117,6 +117,9 @@ function clearTunnel(wc: Flow): void {
  * OVS lets frames with one tag and with two share a megaflow, although pushing and popping tell them apart.
  */
 export function installableWildcards(wc: Flow, original: Flow): void {
+  // The kind of tag that is there is always part of the key.
+  if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0) wc.set16(O_VLAN0, 0xffff);
+  if ((original.get16(O_VLAN1_TCI) & VLAN_CFI) !== 0) wc.set16(O_VLAN1, 0xffff);
   if (wc.get16(O_VLAN0_TCI) === 0) wc.set16(O_VLAN0_TCI, 0xffff);
   if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0 && wc.get16(O_VLAN1_TCI) === 0)
     wc.set16(O_VLAN1_TCI, 0xffff);

@@ -9,7 +9,7 @@ import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { Pipeline } from "../../../src/pipeline/pipeline.ts";
 import { PortTable } from "../../../src/pipeline/port-table.ts";
 import { type Case, type CaseFrame, connectionsComparable, type Outcome, PORTS } from "./case.ts";
-import { normalizeFlow, normalizeTrace } from "./normalize.ts";
+import { normalizeFlows, normalizeTrace } from "./normalize.ts";
 
 /** Any start but 0 will do. */
 const START_MS = 1_000_000;
@@ -71,7 +71,7 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   return {
     refused,
     sent: [...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? []),
-    flows: lines(flowsText(bridge)).slice(1).map(normalizeFlow),
+    flows: normalizeFlows(lines(flowsText(bridge)).slice(1)),
     connections: connectionsComparable(c) ? lines(conntrackText(bridge)).sort() : [],
     traces: (options.traced ?? []).map((f) => traceOurs(bridge, f)),
   };

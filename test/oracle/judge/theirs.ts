@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { type Ovs, requireOvs } from "../ovs.ts";
 import { type Case, type CaseFrame, connectionsComparable, type Outcome, PORTS } from "./case.ts";
-import { normalizeFlow, normalizeTrace } from "./normalize.ts";
+import { normalizeFlows, normalizeTrace } from "./normalize.ts";
 
 const BRIDGE = "br0";
 /** Control requests that the switch takes in one round of its main loop; a frame sent with so many others is alone in its round. */
@@ -72,7 +72,7 @@ export class Theirs {
     return {
       refused: [],
       sent,
-      flows: dump.split("\n").slice(1, -1).map(normalizeFlow),
+      flows: normalizeFlows(dump.split("\n").slice(1, -1)),
       connections: connectionsComparable(c) ? connections.sort() : [],
       traces,
     };
