@@ -29,15 +29,29 @@ export class MegaflowError extends Error {
     this.place = place;
   }
 
-  /** `file:line:column: message`, leaving out what is not known. */
+  /** `file:line:column: message`, leaving out what is not known; `column 7: message` of a text that is no file's. */
   describe(): string {
     const { file, line, column } = this.place;
+    if (file === undefined && line === undefined) {
+      return column === undefined ? this.message : `column ${column}: ${this.message}`;
+    }
     const where = [file, line, column].filter((x) => x !== undefined).join(":");
-    return where ? `${where}: ${this.message}` : this.message;
+    return `${where}: ${this.message}`;
   }
 
   /** The same error at a place known further out. */
   at(place: Place): MegaflowError {
     return new MegaflowError(this.code, this.message, { ...place, ...this.place });
   }
+}
+
+/** Whether an error is the operating system's (a full disk, a missing file): nobody's bug. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}
+
+/** The operating system's error in its own words: Node's "EISDIR: illegal operation on a directory, read" without code and call. */
+export function systemWords(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return /^[A-Z0-9]+: ([^,]*)/.exec(text)?.[1] ?? text;
 }

@@ -5,7 +5,7 @@
 // may be a non-blocking pipe, which cannot be read synchronously, and Node inflates piece by piece only through a stream.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { createGunzip, type Gunzip } from "node:zlib";
-import { MegaflowError } from "../lib/errors.ts";
+import { MegaflowError, systemWords } from "../lib/errors.ts";
 
 export interface ByteSource {
   /** Puts at least one byte and at most `length` at `into[offset]`; the count, 0 at the end of the stream. */
@@ -35,10 +35,7 @@ export function openByteSource(path: string): ByteSource {
 
 /** The operating system's error as ours, in the system's words. */
 export function fileError(path: string, error: unknown): MegaflowError {
-  const text = error instanceof Error ? error.message : String(error);
-  // Node says "ENOENT: no such file or directory, open 'x'".
-  const words = /^[A-Z0-9]+: ([^,]*)/.exec(text)?.[1] ?? text;
-  return new MegaflowError("EFILE", words, { file: path });
+  return new MegaflowError("EFILE", systemWords(error), { file: path });
 }
 
 class FileSource implements ByteSource {

@@ -1,7 +1,7 @@
 // Reads a capture of any format, compressed or not, in batches: finds out what it is, keeps the window filled, and turns the end
 // of the stream into either the end of the capture or an error.
-import { MegaflowError } from "../lib/errors.ts";
-import { type ByteSource, GunzipSource, GzipError, openByteSource } from "./byte-source.ts";
+import { isSystemError, MegaflowError } from "../lib/errors.ts";
+import { type ByteSource, fileError, GunzipSource, GzipError, openByteSource } from "./byte-source.ts";
 import { type CaptureDecoder, captureError, WINDOW_SIZE, type Window } from "./capture-decoder.ts";
 import { createFrameBatch, type FrameBatch } from "./frame-batch.ts";
 import { isPcapMagic, PcapDecoder } from "./pcap.ts";
@@ -143,9 +143,6 @@ export class CaptureReader {
   /** Adds the path to an error; an error of the operating system while reading becomes EFILE. */
   #named(error: unknown): unknown {
     if (error instanceof MegaflowError) return error.at({ file: this.path });
-    if (error instanceof Error && "syscall" in error) {
-      return new MegaflowError("EFILE", error.message, { file: this.path });
-    }
-    return error;
+    return isSystemError(error) ? fileError(this.path, error) : error;
   }
 }

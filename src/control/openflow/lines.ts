@@ -2,15 +2,17 @@
 // goes on in the next one (ovs-ofctl has no such thing: it reads the backslash as an action and refuses it).
 
 import { readFileSync } from "node:fs";
-import { MegaflowError, type Place } from "../../lib/errors.ts";
+import { MegaflowError, type Place, systemWords } from "../../lib/errors.ts";
 
-/** Reads a whole file; throws MegaflowError EFILE. */
+const STDIN = 0;
+
+/** Reads a whole file, standard input for `-`, as ovs-ofctl does; throws MegaflowError EFILE. */
 export function readTextFile(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path === "-" ? STDIN : path, "utf8");
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === "ENOENT" ? "No such file or directory" : error;
-    throw new MegaflowError("EFILE", `${path}: open (${reason})`);
+    const words = systemWords(error);
+    throw new MegaflowError("EFILE", `${path}: open (${words[0]!.toUpperCase()}${words.slice(1)})`);
   }
 }
 
