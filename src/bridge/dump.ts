@@ -1,6 +1,6 @@
 // What a bridge shows of itself, in the words of ovs-ofctl and ovs-appctl (DESIGN D7).
 import { formatDatapathActions } from "../datapath/action-text.ts";
-import { formatConnection, readConnections } from "../datapath/conntrack-dump.ts";
+import { connections, formatConnection } from "../datapath/conntrack-dump.ts";
 import { formatFlags, TCP_FLAG_NAMES } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
 import { formatMegaflow } from "../flow/megaflow-text.ts";
@@ -9,46 +9,54 @@ import { formatGroup, GROUP_DUMP_HEADER } from "../pipeline/group-dump.ts";
 import { formatMeters } from "../pipeline/meter-dump.ts";
 import type { Bridge } from "./bridge.ts";
 
-const lines = (all: readonly string[]): string => all.map((line) => `${line}\n`).join("");
+/** Lines as a file holds them. */
+const text = (lines: Iterable<string>): string => [...lines].map((line) => `${line}\n`).join("");
 
 /** `ovs-ofctl -O OpenFlow15 dump-flows --no-names`; of one table when `tableId` is given. Statistics are brought up to date. */
-export function flowsText(bridge: Bridge, tableId?: number): string {
+export function* flowLines(bridge: Bridge, tableId?: number): Generator<string> {
   bridge.pushStats();
-  const rules = [...bridge.pipeline.tables.rules(tableId)];
-  return lines([FLOW_DUMP_HEADER, ...rules.map((rule) => formatRule(rule, bridge.nowMs))]);
+  yield FLOW_DUMP_HEADER;
+  for (const rule of bridge.pipeline.tables.rules(tableId)) yield formatRule(rule, bridge.nowMs);
+}
+
+export function flowsText(bridge: Bridge, tableId?: number): string {
+  return text(flowLines(bridge, tableId));
 }
 
 /** `ovs-ofctl -O OpenFlow15 dump-groups`. */
-export function groupsText(bridge: Bridge): string {
-  return lines([GROUP_DUMP_HEADER, ...bridge.pipeline.groups.list.map((group) => formatGroup(group.mod))]);
+export function* groupLines(bridge: Bridge): Generator<string> {
+  yield GROUP_DUMP_HEADER;
+  for (const group of bridge.pipeline.groups.list) yield formatGroup(group.mod);
 }
 
 /** `ovs-ofctl -O OpenFlow15 dump-meters`. */
-export function metersText(bridge: Bridge): string {
-  return formatMeters(bridge.pipeline.meters.list.map((meter) => meter.mod));
+export function meterLines(bridge: Bridge): string[] {
+  return formatMeters(bridge.pipeline.meters.list.map((meter) => meter.mod))
+    .trimEnd()
+    .split("\n");
 }
 
 /** `ovs-appctl dpctl/dump-flows`, megaflows in the order they were installed, ports by OpenFlow number. */
-export function megaflowsText(bridge: Bridge): string {
+export function* megaflowLines(bridge: Bridge): Generator<string> {
   const { kernel, megaflows } = bridge.datapath;
   const key = new Flow();
   const mask = new Flow();
   const portName = (no: number) => String(no);
-  const all: string[] = [];
   for (const megaflow of megaflows.values()) {
     megaflow.readFirst(kernel, key, mask);
     const { packets, bytes, usedMs, tcpFlags } = megaflow.stats(kernel);
     const used = usedMs === 0 ? "never" : `${((bridge.nowMs - usedMs) / 1000).toFixed(3)}s`;
     const flags = tcpFlags === 0 ? "" : `, flags:${formatFlags(TCP_FLAG_NAMES, tcpFlags)}`;
-    all.push(
-      `${formatMegaflow(key, mask, portName)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
-        `actions:${formatDatapathActions(megaflow.actions, portName)}`,
-    );
+    yield `${formatMegaflow(key, mask, portName)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
+      `actions:${formatDatapathActions(megaflow.actions, portName)}`;
   }
-  return lines(all);
 }
 
 /** `ovs-appctl dpctl/dump-conntrack`. */
+export function* connectionLines(bridge: Bridge): Generator<string> {
+  for (const c of connections(bridge.datapath.kernel, bridge.nowMs)) yield formatConnection(c);
+}
+
 export function conntrackText(bridge: Bridge): string {
-  return lines(readConnections(bridge.datapath.kernel, bridge.nowMs).map(formatConnection));
+  return text(connectionLines(bridge));
 }

@@ -1,10 +1,11 @@
 // The folder a replay writes (DESIGN section 6): what each port sent, a verdict a line, and at the end the dumps.
-import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync, writeSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { DROP_PIPELINE } from "../datapath/abi.ts";
 import type { Verdict } from "../datapath/datapath.ts";
 import { dropReason } from "../datapath/drop.ts";
 import { MegaflowError } from "../lib/errors.ts";
+import { fileError } from "../port/byte-source.ts";
 import { CaptureWriter } from "../port/capture-writer.ts";
 
 /** Text gathered before a write. */
@@ -29,21 +30,75 @@ export function dropNote(verdict: Verdict): DropNote | null {
   return { reason, table: info?.table ?? null, cookie };
 }
 
+/** Names of the files that a replay writes. */
+const WRITTEN =
+  /^(port-\d+\.pcap|(verdicts\.jsonl|summary\.json)|(flows|groups|meters|megaflows|conntrack)\.txt)$/;
+
+/** Throws EARGS when one of `inputs` (paths) is a file that a replay into `dir` would write over. */
+export function checkInputsSurvive(dir: string, inputs: readonly string[]): void {
+  if (!existsSync(dir)) return;
+  const folder = realpathSync(dir);
+  for (const path of inputs) {
+    if (!existsSync(path)) continue;
+    const file = realpathSync(path);
+    if (dirname(file) === folder && WRITTEN.test(basename(file))) {
+      throw new MegaflowError("EARGS", "is read, and would be written over: choose another --out-dir", {
+        file: path,
+      });
+    }
+  }
+}
+
+/** A file written in pieces; its errors are MegaflowError EFILE. */
+class TextFile {
+  readonly #path: string;
+  readonly #fd: number;
+  #text = "";
+
+  constructor(path: string) {
+    this.#path = path;
+    try {
+      this.#fd = openSync(path, "w");
+    } catch (error) {
+      throw fileError(path, error);
+    }
+  }
+
+  /** Adds text, all of it ASCII. */
+  write(text: string): void {
+    this.#text += text;
+    if (this.#text.length >= TEXT_SIZE) this.#flush();
+  }
+
+  close(): void {
+    try {
+      this.#flush();
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  #flush(): void {
+    const text = this.#text;
+    this.#text = "";
+    try {
+      for (let done = 0; done < text.length; ) done += writeSync(this.#fd, text.slice(done), null, "latin1");
+    } catch (error) {
+      throw fileError(this.#path, error);
+    }
+  }
+}
+
 export class ReplayOutput {
   readonly dir: string;
   readonly #ports = new Map<number, CaptureWriter>();
-  readonly #verdicts: number;
-  #text = "";
+  readonly #verdicts: TextFile;
 
   /** Makes the folder (its parents too) and a capture for each of `ports`. Throws MegaflowError EFILE. */
   constructor(dir: string, ports: Iterable<number>) {
     this.dir = dir;
-    try {
-      mkdirSync(dir, { recursive: true });
-      this.#verdicts = openSync(join(dir, "verdicts.jsonl"), "w");
-    } catch (error) {
-      throw new MegaflowError("EFILE", `cannot write there: ${(error as Error).message}`, { file: dir });
-    }
+    makeFolder(resolve(dir), dir);
+    this.#verdicts = new TextFile(join(dir, "verdicts.jsonl"));
     for (const no of ports) this.#writer(no);
   }
 
@@ -71,26 +126,25 @@ export class ReplayOutput {
     drop: DropNote | null,
   ): void {
     const time = `${sec}.${String(nsec).padStart(9, "0")}`;
-    this.#text +=
+    this.#verdicts.write(
       `{"packet":${packet},"time":"${time}","in_port":${inPort},"outputs":[${outputs.join(",")}],` +
-      `"drop":${drop === null ? "null" : JSON.stringify(drop)},"controller":${controller}}\n`;
-    if (this.#text.length >= TEXT_SIZE) this.#flush();
+        `"drop":${drop === null ? "null" : JSON.stringify(drop)},"controller":${controller}}\n`,
+    );
   }
 
-  /** Writes a whole file into the folder. */
-  file(name: string, text: string): void {
-    writeFileSync(join(this.dir, name), text);
+  /** Writes a whole file into the folder, line by line as `lines` gives them: a dump may be longer than memory is to hold. */
+  file(name: string, lines: Iterable<string>): void {
+    const file = new TextFile(join(this.dir, name));
+    try {
+      for (const line of lines) file.write(`${line}\n`);
+    } finally {
+      file.close();
+    }
   }
 
   close(): void {
-    this.#flush();
-    closeSync(this.#verdicts);
+    this.#verdicts.close();
     for (const writer of this.#ports.values()) writer.close();
-  }
-
-  #flush(): void {
-    writeSync(this.#verdicts, this.#text, null, "latin1"); // it is all ASCII
-    this.#text = "";
   }
 
   #writer(port: number): CaptureWriter {
@@ -100,5 +154,16 @@ export class ReplayOutput {
       this.#ports.set(port, writer);
     }
     return writer;
+  }
+}
+
+/** Makes a folder and those above it; `name` is for errors. Node's own `recursive` never returns where the system lies (/proc). */
+function makeFolder(path: string, name: string): void {
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) return;
+    if (!existsSync(dirname(path))) makeFolder(dirname(path), name);
+    mkdirSync(path);
+  } catch (error) {
+    throw error instanceof MegaflowError ? error : fileError(name, error);
   }
 }

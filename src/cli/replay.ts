@@ -1,10 +1,10 @@
 // megaflow replay: captures through a bridge.
 import type { Command } from "commander";
 import { Bridge, type FailMode } from "../bridge/bridge.ts";
-import { conntrackText, flowsText, groupsText, megaflowsText, metersText } from "../bridge/dump.ts";
+import { connectionLines, flowLines, groupLines, megaflowLines, meterLines } from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
-import { ReplayOutput } from "../bridge/replay-output.ts";
-import { readConnections } from "../datapath/conntrack-dump.ts";
+import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
+import { countConnections } from "../datapath/conntrack-dump.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
 import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
@@ -13,6 +13,7 @@ import { LoopCapture } from "./loop-capture.ts";
 import { Progress } from "./progress.ts";
 import {
   applyBundle,
+  checkStdin,
   loadSwitch,
   readSwitchFiles,
   type SwitchFiles,
@@ -55,10 +56,13 @@ export function register(program: Command): void {
     .command("replay")
     .summary("send captures through a pipeline")
     .description(
-      "Sends the frames of captures through a bridge with the given OpenFlow tables, on the captures' clock, and says what\n" +
+      "Sends the frames of captures through a bridge with the given OpenFlow tables, on the captures' clock, and says what " +
         "became of them. Several captures are merged in time order.",
     )
-    .requiredOption("--flows <FILE>", "OpenFlow flows, as ovs-ofctl add-flows reads them")
+    .requiredOption(
+      "--flows <FILE>",
+      "OpenFlow flows, as ovs-ofctl add-flows reads them; - for standard input",
+    )
     .option("--groups <FILE>", "groups, as ovs-ofctl add-groups reads them")
     .option("--meters <FILE>", "meters, one a line, as ovs-ofctl add-meter takes them")
     .option(
@@ -96,7 +100,8 @@ export function register(program: Command): void {
 Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, groups.txt, meters.txt, megaflows.txt, conntrack.txt, summary.json.
 A frame that the capture's snaplen cut counts with the length it had; it is forwarded as far as it is there.
 
-Exit status: 0 done; 1 a capture could not be read to its end (all before that is processed); 2 bad arguments or files.
+Exit status: 0 done; 1 not all was done: a capture could not be read to its end, an --at was refused, the disk is full (it says
+what was processed); 2 bad arguments or input, and nothing was written.
 
 Examples:
   megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
@@ -125,6 +130,12 @@ async function replay(options: ReplayOptions): Promise<void> {
     const [time, file] = splitAssignment(text, AT_FORM);
     return { afterNs: secondsToNs(time, AT_FORM), file };
   });
+  const inputs = [...changes.map((c) => c.file), ...captures.map((c) => c.path)];
+  checkStdin(options, inputs);
+  if (options.outDir !== undefined) {
+    const switchFiles = [options.flows, options.groups, options.meters].filter((file) => file !== undefined);
+    checkInputsSurvive(options.outDir, [...switchFiles, ...inputs]);
+  }
   const files = readSwitchFiles(
     options,
     changes.map((c) => c.file),
@@ -186,35 +197,50 @@ class ReplayRun {
     const replay = new Replay(this.#bridge, output, this.#events());
     const progress = new Progress();
     const startMs = performance.now();
-    for (; batch !== null; batch = await this.#next(merge)) {
-      for (let i = 0; i < batch.count; i++) {
-        const source = batch.source[i]!;
-        replay.frame(
-          batch.buffers[source]!,
-          batch.offset[i]!,
-          batch.length[i]!,
-          batch.wireLength[i]!,
-          batch.sec[i]!,
-          batch.nsec[i]!,
-          this.#captures[source]!.port,
-        );
+    // From here on something has been written: whatever goes wrong is told beside what was done.
+    await this.#attempt(async () => {
+      for (; batch !== null; batch = await this.#next(merge)) {
+        for (let i = 0; i < batch.count; i++) {
+          const source = batch.source[i]!;
+          replay.frame(
+            batch.buffers[source]!,
+            batch.offset[i]!,
+            batch.length[i]!,
+            batch.wireLength[i]!,
+            batch.sec[i]!,
+            batch.nsec[i]!,
+            this.#captures[source]!.port,
+          );
+        }
+        replay.flush();
+        progress.update((seconds) => {
+          const { packets } = replay.counts;
+          return `${packets.toLocaleString("en")} frames, ${(packets / seconds / 1e6).toFixed(2)} M/s`;
+        });
       }
-      replay.flush();
-      progress.update((seconds) => {
-        const { packets } = replay.counts;
-        return `${packets.toLocaleString("en")} frames, ${(packets / seconds / 1e6).toFixed(2)} M/s`;
-      });
-    }
-    replay.finish();
+      replay.finish();
+    });
     progress.done();
     merge?.close();
     const summary = this.#summary(replay, (performance.now() - startMs) / 1000);
     if (output !== null) {
-      writeDumps(this.#bridge, output);
-      output.file("summary.json", `${JSON.stringify(summary)}\n`);
-      output.close();
+      await this.#attempt(() => {
+        writeDumps(this.#bridge, output);
+        output.file("summary.json", [JSON.stringify(summary)]);
+      });
+      await this.#attempt(() => output.close());
     }
     return summary;
+  }
+
+  /** Does it; what the user can mend (a full disk, say) becomes a failure of the run. */
+  async #attempt(work: () => void | Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof MegaflowError)) throw error;
+      this.failures.push(error);
+    }
   }
 
   /** The captures `count` times from memory, each pass later than the one before by the captures' length. */
@@ -291,7 +317,7 @@ class ReplayRun {
       dropped,
       drops,
       cache: this.#bridge.cacheCounters(),
-      connections: readConnections(kernel, this.#bridge.nowMs).length,
+      connections: countConnections(kernel, this.#bridge.nowMs),
       seconds: Number(seconds.toFixed(6)),
       mpps: seconds === 0 ? 0 : Number((packets / seconds / 1e6).toFixed(3)),
     };
@@ -299,11 +325,11 @@ class ReplayRun {
 }
 
 function writeDumps(bridge: Bridge, output: ReplayOutput): void {
-  output.file("flows.txt", flowsText(bridge));
-  output.file("groups.txt", groupsText(bridge));
-  output.file("meters.txt", metersText(bridge));
-  output.file("megaflows.txt", megaflowsText(bridge));
-  output.file("conntrack.txt", conntrackText(bridge));
+  output.file("flows.txt", flowLines(bridge));
+  output.file("groups.txt", groupLines(bridge));
+  output.file("meters.txt", meterLines(bridge));
+  output.file("megaflows.txt", megaflowLines(bridge));
+  output.file("conntrack.txt", connectionLines(bridge));
 }
 
 function summaryText(summary: Summary, loops: number | null): string {

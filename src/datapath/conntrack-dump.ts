@@ -89,14 +89,24 @@ function answerType(proto: number, type: number): number {
   return type % 2 === 1 ? type + 1 : type - 1; // 13 and 14, 15 and 16
 }
 
-/** The connections alive at `nowMs`, in the order of their places in the table. */
-export function readConnections(kernel: Kernel, nowMs: number): Connection[] {
-  const connections: Connection[] = [];
+/** The connections alive at `nowMs`, in the order of their places in the table: one at a time, there may be a million. */
+export function* connections(kernel: Kernel, nowMs: number): Generator<Connection> {
+  for (const index of indices(kernel, nowMs)) yield readConnection(kernel, index, nowMs);
+}
+
+/** How many connections are alive at `nowMs`. */
+export function countConnections(kernel: Kernel, nowMs: number): number {
+  let count = 0;
+  for (const _ of indices(kernel, nowMs)) count++;
+  return count;
+}
+
+function* indices(kernel: Kernel, nowMs: number): Generator<number> {
   const now = BigInt(Math.floor(nowMs));
   for (let i = 0; ; i++) {
     i = kernel.exports.conntrackNext(i, now);
-    if (i < 0) return connections;
-    connections.push(readConnection(kernel, i, nowMs));
+    if (i < 0) return;
+    yield i;
   }
 }
 

@@ -24,7 +24,7 @@ import {
   NAT_F_DST,
   NAT_F_SRC,
 } from "./abi.ts";
-import { type Connection, readConnections } from "./conntrack-dump.ts";
+import { type Connection, connections } from "./conntrack-dump.ts";
 import { type Kernel, loadKernel } from "./kernel.ts";
 
 export interface CtAction {
@@ -181,7 +181,7 @@ export class ConntrackRig {
   }
 
   connections(): Connection[] {
-    return readConnections(this.kernel, this.nowMs);
+    return [...connections(this.kernel, this.nowMs)];
   }
 
   counter(which: number): number {
