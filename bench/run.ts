@@ -22,7 +22,11 @@ export async function loadBenches(): Promise<Bench[]> {
 }
 
 /** Runs what the arguments ask for and prints it; gives the exit status. */
-export async function runBenches(args: readonly string[], print: (line: string) => void): Promise<number> {
+export async function runBenches(
+  args: readonly string[],
+  print: (line: string) => void,
+  complain = print,
+): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -39,7 +43,8 @@ export async function runBenches(args: readonly string[], print: (line: string) 
   const all = await loadBenches();
   const unknown = positionals.filter((name) => !all.some((bench) => bench.name === name));
   if (unknown.length > 0) {
-    print(`no such bench: ${unknown.join(", ")}; there are ${all.map((bench) => bench.name).join(", ")}`);
+    const names = all.map((bench) => bench.name).join(", ");
+    complain(`no such bench: ${unknown.join(", ")}; there are ${names}`);
     return 2;
   }
   const chosen = positionals.length === 0 ? all : all.filter((bench) => positionals.includes(bench.name));
@@ -78,5 +83,5 @@ export async function runBenches(args: readonly string[], print: (line: string) 
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  process.exitCode = await runBenches(process.argv.slice(2), console.log);
+  process.exitCode = await runBenches(process.argv.slice(2), console.log, console.error);
 }

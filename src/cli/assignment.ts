@@ -24,10 +24,19 @@ export function wholeNumber(text: string, option: string, least: number): number
   throw new MegaflowError("EARGS", `${option} wants a whole number of at least ${least}, not "${text}"`);
 }
 
+/** Some 31 years: more is a date, where the time since the first frame is wanted. */
+const SECONDS_MAX = 1e9;
+
 /** `+SECONDS`, or SECONDS, to nanoseconds. */
 export function secondsToNs(text: string, form: string): number {
   if (!/^\+?\d+(\.\d+)?$/.test(text)) {
     throw new MegaflowError("EARGS", `${form}: "${text}" is no time in seconds, such as +2.5`);
+  }
+  if (Number(text) > SECONDS_MAX) {
+    throw new MegaflowError(
+      "EARGS",
+      `${form}: ${text} is too long after the first frame (at most ${SECONDS_MAX})`,
+    );
   }
   return Math.round(Number(text) * 1e9);
 }

@@ -2,11 +2,11 @@
 // a process of their own.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { MegaflowError } from "../lib/errors.ts";
+import { MegaflowError, systemWords } from "../lib/errors.ts";
 import { wholeNumber } from "./assignment.ts";
 
 const RUNNER = join(fileURLToPath(new URL("../../..", import.meta.url)), "dist/bench/run.js");
@@ -71,8 +71,20 @@ async function bench(workloads: readonly string[], options: BenchOptions): Promi
   if (options.json) args.push("--json");
   if (options.smoke) args.push("--smoke");
   if (options.save !== undefined) args.push("--save", options.save);
-  if (options.compare !== undefined) args.push("--compare", options.compare);
+  if (options.compare !== undefined) {
+    checkBaseline(options.compare);
+    args.push("--compare", options.compare);
+  }
   const child = spawn(process.execPath, [RUNNER, ...args], { stdio: "inherit" });
   const [status] = (await once(child, "exit")) as [number | null];
   process.exitCode = status ?? 1;
+}
+
+/** Throws MegaflowError when the file is not what --save writes. */
+function checkBaseline(path: string): void {
+  try {
+    JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new MegaflowError("EFILE", systemWords(error), { file: path });
+  }
 }

@@ -27,7 +27,7 @@ export function register(program: Command): void {
     .command("demo")
     .summary("replay a recorded Kubernetes node and its NetworkPolicy")
     .description(
-      "Replays captures of real programs (wget, curl, ping, nginx, dnsmasq) through the OpenFlow pipeline of an Antrea v0.6\n" +
+      "Replays captures of real programs (wget, curl, ping, nginx, dnsmasq) through the OpenFlow pipeline of an Antrea v0.6 " +
         "node. On the way the NetworkPolicy nginx-allow is applied: what is established lives on, what is new is dropped.",
     )
     .action(demo);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line. Each command is one file that registers itself; this one only joins them and turns errors into exit statuses.
 import { Command, CommanderError } from "commander";
-import { MegaflowError } from "../lib/errors.ts";
+import { isSystemError, MegaflowError, systemWords } from "../lib/errors.ts";
 import { EXIT_ARGUMENTS, EXIT_UNFINISHED } from "./exit.ts";
 
 type Register = { register(program: Command): void };
@@ -35,6 +35,11 @@ Examples:
   for (const name of wanted.length > 0 ? wanted : names) (await COMMANDS[name]!()).register(program);
   for (const command of program.commands) command.exitOverride();
   try {
+    // Commander would show the program's help for `megaflow nonsense --help`, as if all were well.
+    const first = argv.find((word) => !word.startsWith("-"));
+    if (first !== undefined && first !== "help" && !(first in COMMANDS)) {
+      program.error(`error: unknown command '${first}'; there are ${names.join(", ")}`);
+    }
     await program.parseAsync([...argv], { from: "user" });
     return process.exitCode === undefined ? 0 : Number(process.exitCode);
   } catch (error) {
@@ -43,14 +48,19 @@ Examples:
       console.error(`megaflow: ${error.describe()}`);
       return error.code === "ECAPTURE" ? EXIT_UNFINISHED : EXIT_ARGUMENTS;
     }
+    // The command's own files have been named above: what is left is standard output, on a full disk say.
+    if (isSystemError(error)) return outputFailed(error);
     throw error;
   }
 }
 
-// A reader that has seen enough (`| head`) is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+/** Ends the program: standard output takes no more. A reader that has seen enough (`| head`) is no error. */
+function outputFailed(error: NodeJS.ErrnoException): never {
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
+  console.error(`megaflow: standard output: ${systemWords(error)}`);
+  process.exit(EXIT_UNFINISHED);
+}
+
+process.stdout.on("error", outputFailed);
 
 process.exitCode = await main(process.argv.slice(2));

@@ -8,6 +8,7 @@ import { formatFlow } from "../flow/flow-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureReader } from "../port/capture-reader.ts";
 import type { FrameBatch } from "../port/frame-batch.ts";
+import { EXIT_ARGUMENTS, EXIT_UNFINISHED } from "./exit.ts";
 
 /** The in_port of a frame that came from no port, printed as ANY. */
 const PORT_ANY = 0xffff;
@@ -18,8 +19,8 @@ const HELP = `
 The capture may be pcap (microseconds or nanoseconds) or pcapng, plain or gzip; - is standard input. Two VLAN tags are
 read. A frame that the capture's snaplen cut is taken for what is there of it, which may be too little for its headers.
 
-Exit status: 0 done; 1 a capture could not be read to its end (the frames before that place are printed); 2 a file could
-not be opened.
+Exit status: 0 done; 1 not all was done: a capture could not be read to its end (the frames before that place are printed), or
+not at all; 2 nothing could be done.
 
 Examples:
   megaflow parse http.pcapng
@@ -62,10 +63,10 @@ export async function parseCaptures(
       errors.write(
         `megaflow parse: ${error.describe()}${frames > 0 ? ` (frames printed: ${frames})` : ""}\n`,
       );
-      status = Math.max(status, error.code === "ECAPTURE" ? 1 : 2);
+      status = Math.max(status, error.code === "ECAPTURE" ? EXIT_UNFINISHED : EXIT_ARGUMENTS);
     }
   }
-  return status;
+  return printer.count > 0 ? Math.min(status, EXIT_UNFINISHED) : status;
 }
 
 async function printCapture(path: string, printer: FlowPrinter): Promise<void> {

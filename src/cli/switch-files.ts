@@ -1,13 +1,19 @@
 // The switch that the options describe: its ports by number and name, and the flow, group and meter files it begins with.
 
-import type { Bridge } from "../bridge/bridge.ts";
 import { readFlowFile } from "../control/openflow/flow-file.ts";
 import { readGroupFile } from "../control/openflow/group-file.ts";
 import { placeOf } from "../control/openflow/lines.ts";
 import { readMeterFile } from "../control/openflow/meter-file.ts";
 import { O_IN_PORT } from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { type FlowMod, type GroupMod, type MeterMod, OFPP_LOCAL, OFPP_MAX } from "../pipeline/action.ts";
+import {
+  type Action,
+  type FlowMod,
+  type GroupMod,
+  type MeterMod,
+  OFPP_LOCAL,
+  OFPP_MAX,
+} from "../pipeline/action.ts";
 import { PortTable } from "../pipeline/port-table.ts";
 import { FlowModError } from "../pipeline/tables.ts";
 import { portNumber, splitAssignment } from "./assignment.ts";
@@ -30,19 +36,37 @@ export interface SwitchFiles {
   readonly portNames: ReadonlyMap<string, number>;
 }
 
+/** A bridge, or a pipeline alone. */
+export interface Switch {
+  applyFlows(mods: readonly FlowMod[], nowMs: number): void;
+  applyGroups(mods: readonly GroupMod[], nowMs: number): void;
+  applyMeters(mods: readonly MeterMod[], nowMs: number): void;
+}
+
 const PORT_FORM = "--port NO=NAME";
+const STDIN = "-";
+
+/** Standard input can be read once. Throws EARGS when two of the options' files are it. */
+export function checkStdin(options: SwitchOptions, others: readonly string[]): void {
+  const files = [options.flows, options.groups, options.meters, ...others];
+  if (files.filter((file) => file === STDIN).length > 1) {
+    throw new MegaflowError("EARGS", "standard input (-) can be only one of the files");
+  }
+}
 
 /**
- * Reads all files; nothing is kept of any if one is bad. With `--port` given, the ports are those, `inPorts` and LOCAL;
- * without, also every port that the files mention, and a frame may be sent to any number (one out of a register, say).
+ * Reads all files; nothing is kept of any if one is bad. With `--port` given, the ports are those, `inPorts` and LOCAL
+ * (named `localName`); without, also every port that the files mention, and a frame may be sent to any number (one out of a
+ * register, say).
  */
 export function readSwitchFiles(
   options: SwitchOptions,
   laterFiles: readonly string[],
   inPorts: readonly number[],
+  localName = "LOCAL",
 ): SwitchFiles {
   const portNames = new Map<string, number>();
-  const named = new Map<number, string>([[OFPP_LOCAL, "LOCAL"]]);
+  const named = new Map<number, string>();
   for (const text of options.port) {
     const [left, name] = splitAssignment(text, PORT_FORM);
     const no = portNumber(left, PORT_FORM);
@@ -52,6 +76,7 @@ export function readSwitchFiles(
     portNames.set(name, no);
     named.set(no, name);
   }
+  if (!named.has(OFPP_LOCAL)) named.set(OFPP_LOCAL, localName);
   const names = { portByName: (name: string) => portNames.get(name) };
   const meters = options.meters === undefined ? [] : readMeterFile(options.meters);
   const groups = options.groups === undefined ? [] : readGroupFile(options.groups, names);
@@ -68,17 +93,17 @@ export function readSwitchFiles(
 }
 
 /** What the switch begins with. Throws at the first line that it refuses. */
-export function loadSwitch(bridge: Bridge, files: SwitchFiles, nowMs: number): void {
-  for (const mod of files.meters) at(mod, () => bridge.applyMeters([mod], nowMs));
-  for (const mod of files.groups) at(mod, () => bridge.applyGroups([mod], nowMs));
+export function loadSwitch(sw: Switch, files: SwitchFiles, nowMs: number): void {
+  for (const mod of files.meters) at(mod, () => sw.applyMeters([mod], nowMs));
+  for (const mod of files.groups) at(mod, () => sw.applyGroups([mod], nowMs));
   // One by one, as ovs-ofctl add-flows sends them: the order of a dump depends on it.
-  for (const mod of files.flows) at(mod, () => bridge.applyFlows([mod], nowMs));
+  for (const mod of files.flows) at(mod, () => sw.applyFlows([mod], nowMs));
 }
 
 /** Applies one file as a bundle, all or nothing. Throws when it is refused, naming the line that is to blame. */
-export function applyBundle(bridge: Bridge, mods: readonly FlowMod[], nowMs: number): void {
+export function applyBundle(sw: Switch, mods: readonly FlowMod[], nowMs: number): void {
   try {
-    bridge.applyFlows(mods, nowMs);
+    sw.applyFlows(mods, nowMs);
   } catch (error) {
     if (error instanceof FlowModError) throw error.at(placeOf(mods[error.index]!));
     throw error;
@@ -96,19 +121,31 @@ function at(mod: object, apply: () => void): void {
 /** Port numbers that matches and actions name. */
 function mentionedPorts(flows: readonly FlowMod[], groups: readonly GroupMod[]): Set<number> {
   const found = new Set<number>();
-  const add = (no: number) => {
-    if (no > 0 && no < OFPP_MAX) found.add(no);
-  };
-  const walk = (actions: readonly object[]) => {
-    for (const action of actions as readonly Record<string, unknown>[]) {
-      if (typeof action.port === "number") add(action.port);
-      if (Array.isArray(action.actions)) walk(action.actions);
-    }
-  };
   for (const { match, actions } of flows) {
-    if (match.mask.get32(O_IN_PORT) === 0xffffffff) add(match.flow.get32(O_IN_PORT));
-    walk(actions);
+    if (match.mask.get32(O_IN_PORT) === 0xffffffff) found.add(match.flow.get32(O_IN_PORT));
+    actionPorts(actions, found);
   }
-  for (const { buckets } of groups) for (const bucket of buckets) walk(bucket.actions);
+  for (const { buckets } of groups) for (const bucket of buckets) actionPorts(bucket.actions, found);
+  for (const no of found) if (no === 0 || no >= OFPP_MAX) found.delete(no);
   return found;
+}
+
+function actionPorts(actions: readonly Action[], found: Set<number>): void {
+  for (const action of actions) {
+    switch (action.type) {
+      case "output":
+      case "output_trunc":
+      case "enqueue":
+        found.add(action.port);
+        break;
+      case "bundle":
+        for (const port of action.members) found.add(port);
+        break;
+      case "clone":
+      case "write_actions":
+        actionPorts(action.actions, found);
+        break;
+      default:
+    }
+  }
 }

@@ -1,0 +1,212 @@
+// The command line as a user meets it: what each invocation says, and its exit status (0 done; 1 ran but could not finish; 2 bad
+// arguments or input, and nothing written). No invocation may show a stack trace.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { tcpFrame } from "../src/packet/frame.ts";
+import { CaptureWriter } from "../src/port/capture-writer.ts";
+
+const MAIN = new URL("../src/cli/main.js", import.meta.url).pathname;
+const dir = mkdtempSync(join(tmpdir(), "megaflow-cli-"));
+after(() => rmSync(dir, { recursive: true }));
+
+const frame = tcpFrame({ srcPort: 40000, dstPort: 80 });
+const writer = CaptureWriter.open(join(dir, "one.pcap"));
+for (const sec of [1_600_000_000, 1_600_000_001]) writer.write(sec, 7, frame, 0, frame.length, frame.length);
+writer.close();
+const whole = readFileSync(join(dir, "one.pcap"));
+writeFileSync(join(dir, "cut.pcap"), whole.subarray(0, -1));
+writeFileSync(join(dir, "empty.pcap"), "");
+writeFileSync(join(dir, "good.flows"), "in_port=1,tcp actions=2\n");
+writeFileSync(join(dir, "names.flows"), "in_port=pod,tcp actions=output:LOCAL\n");
+writeFileSync(join(dir, "bad.flows"), "in_port=1 actions=2\n\nin_port=1 actions=nonsense\n");
+writeFileSync(join(dir, "drop.flows"), "table=3,cookie=0xabc,tcp actions=drop\nactions=resubmit(,3)\n");
+mkdirSync(join(dir, "folder"));
+
+interface Run {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function megaflow(line: string, input: string | Uint8Array = ""): Run {
+  const r = spawnSync(process.execPath, [MAIN, ...line.split(" ").filter((word) => word !== "")], {
+    cwd: dir,
+    encoding: "utf8",
+    input,
+    timeout: 30_000,
+  });
+  return { status: r.status, stdout: r.stdout, stderr: r.stderr };
+}
+
+const REPLAY = "replay --flows good.flows";
+const ONE = "--in 1=one.pcap";
+
+const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: RegExp])[] = [
+  ["", 2, /^Usage: megaflow/],
+  ["--help", 0, /^$/],
+  ["--version", 0, /^$/],
+  ["help replay", 0, /^$/],
+  ["nonsense", 2, /unknown command 'nonsense'; there are replay, trace, parse, bench, demo/],
+  ["nonsense --help", 2, /unknown command 'nonsense'/],
+  ["--nonsense", 2, /unknown option '--nonsense'/],
+  ["replay --help", 0, /^$/],
+  ["trace --help", 0, /^$/],
+  ["parse --help", 0, /^$/],
+  ["bench --help", 0, /^$/],
+  ["demo --help", 0, /^$/],
+  ["demo extra", 2, /too many arguments/],
+
+  ["replay", 2, /required option '--flows <FILE>' not specified/],
+  [REPLAY, 2, /^megaflow: at least one --in NO=CAPTURE is wanted$/m],
+  [`${REPLAY} ${ONE}`, 0, /^$/],
+  [`${REPLAY} ${ONE} --json`, 0, /^$/],
+  [`${REPLAY} ${ONE} --loop 3`, 0, /^$/],
+  [`${REPLAY} ${ONE} --nonsense`, 2, /unknown option/],
+  [`${REPLAY} --in one.pcap`, 2, /^megaflow: --in NO=CAPTURE is wanted, not "one.pcap"$/m],
+  [`${REPLAY} --in 0=one.pcap`, 2, /"0" is no port number/],
+  [`${REPLAY} --in 1=none.pcap`, 2, /^megaflow: none\.pcap: no such file or directory$/m],
+  [`${REPLAY} --in 1=folder`, 2, /^megaflow: folder: illegal operation on a directory$/m],
+  [`${REPLAY} --in 1=good.flows`, 1, /^megaflow: good\.flows: byte 0: bad magic /m],
+  [`${REPLAY} --in 1=empty.pcap`, 1, /^megaflow: empty\.pcap: byte 0: 0 bytes are no capture/m],
+  [`${REPLAY} --in 1=cut.pcap`, 1, /^megaflow: not all was done; 1 frames were processed$/m],
+  [`${REPLAY} --in 1=- --in 2=-`, 2, /^megaflow: standard input \(-\) can be only one of the files$/m],
+  [`replay --flows - --in 1=-`, 2, /standard input/],
+  [`replay --flows none.flows ${ONE}`, 2, /^megaflow: none\.flows: open \(No such file or directory\)$/m],
+  [`replay --flows folder ${ONE}`, 2, /^megaflow: folder: open \(Illegal operation on a directory\)$/m],
+  [`replay --flows bad.flows ${ONE}`, 2, /^megaflow: bad\.flows:3:19: unknown action nonsense$/m],
+  [
+    `replay --flows names.flows ${ONE}`,
+    2,
+    /^megaflow: names\.flows:1:9: pod: invalid or unknown port for in_port$/m,
+  ],
+  [`replay --flows names.flows ${ONE} --port 1=pod --port LOCAL=gw`, 0, /^$/],
+  [`${REPLAY} ${ONE} --port 1=a --port 1=b`, 2, /port 1 is given twice/],
+  [`${REPLAY} ${ONE} --port 1=a --port 2=a`, 2, /the name a is given twice/],
+  [`${REPLAY} ${ONE} --at +1.5s=good.flows`, 2, /"\+1\.5s" is no time in seconds/],
+  [`${REPLAY} ${ONE} --at 1600000001=good.flows`, 2, /1600000001 is too long after the first frame/],
+  [`${REPLAY} ${ONE} --at +1000000000=good.flows`, 0, /^$/],
+  [`${REPLAY} ${ONE} --at +0.5=bad.flows`, 2, /^megaflow: bad\.flows:3:19: /m],
+  [`${REPLAY} ${ONE} --loop 2 --out-dir out`, 2, /--loop measures/],
+  [`${REPLAY} ${ONE} --loop 0`, 2, /--loop wants a whole number of at least 1, not "0"/],
+  [`${REPLAY} ${ONE} --shards 2`, 2, /only one shard/],
+  [`${REPLAY} ${ONE} --fail-mode open`, 2, /--fail-mode is secure or standalone, not "open"/],
+  [`${REPLAY} ${ONE} --seed x`, 2, /--seed wants a whole number/],
+  [`${REPLAY} ${ONE} --out-dir good.flows`, 2, /^megaflow: good\.flows: file already exists$/m],
+  [
+    `${REPLAY} ${ONE} --out-dir /proc/megaflow`,
+    2,
+    /^megaflow: \/proc\/megaflow: no such file or directory$/m,
+  ],
+
+  ["trace", 2, /required option '--flows <FILE>'/],
+  ["trace --flows good.flows", 2, /missing required argument 'flow'/],
+  ["trace --flows good.flows in_port=1,tcp", 0, /^$/],
+  ["trace --flows names.flows --port 1=pod in_port=pod,tcp", 0, /^$/],
+  ["trace --flows names.flows in_port=1", 2, /^megaflow: names\.flows:1:9: pod: invalid or unknown port/m],
+  ["trace --flows bad.flows in_port=1", 2, /^megaflow: bad\.flows:3:19: unknown action nonsense$/m],
+  ["trace --flows good.flows in_port=1,nonsense=1", 2, /^megaflow: column 11: Bad openflow flow syntax: /m],
+  ["trace --flows good.flows in_port=1 ffff", 2, /^megaflow: Packet data too short for Ethernet$/m],
+  ["trace --flows good.flows in_port=1 zz", 2, /^megaflow: Trailing garbage in packet data$/m],
+  ["trace --flows good.flows --ct-next new in_port=1", 2, /invalid connection state/],
+  ["trace --flows good.flows --fail-mode open in_port=1", 2, /--fail-mode is secure or standalone/],
+  ["trace --flows - --groups - in_port=1", 2, /standard input/],
+
+  ["parse", 2, /missing required argument 'capture'/],
+  ["parse one.pcap", 0, /^$/],
+  ["parse cut.pcap", 1, /cut\.pcap: byte \d+: .* \(frames printed: 1\)$/m],
+  ["parse none.pcap one.pcap", 1, /^megaflow parse: none\.pcap: no such file or directory$/m],
+  ["parse none.pcap", 2, /^megaflow parse: none\.pcap: no such file or directory$/m],
+  ["parse folder", 2, /folder: illegal operation on a directory$/m],
+
+  ["bench nonsense", 2, /no such bench: nonsense; there are /],
+  ["bench --seed x", 2, /--seed wants a whole number/],
+  ["bench --compare none.json exact-1k", 2, /^megaflow: none\.json: no such file or directory$/m],
+  ["bench --peer nonsense", 2, /no such peer: nonsense; there is ovs-dpdk/],
+];
+
+for (const [line, status, stderr] of INVOCATIONS) {
+  test(`megaflow ${line}`, () => {
+    const r = megaflow(line);
+    assert.match(r.stderr, stderr);
+    assert.doesNotMatch(r.stderr, /^ {4}at /m);
+    assert.equal(r.status, status);
+    if (status === 2) assert.equal(r.stdout, "");
+    assert.equal(existsSync(join(dir, "out")), false);
+  });
+}
+
+test("flows and captures may come from standard input", () => {
+  const flows = megaflow(`replay --flows - ${ONE} --json`, "tcp actions=drop\n");
+  assert.equal(flows.stderr, "");
+  assert.deepEqual(JSON.parse(flows.stdout).drops, { drop_action_of_pipeline: 2 });
+  assert.equal(JSON.parse(megaflow(`${REPLAY} --in 1=- --json`, whole).stdout).packets, 2);
+  assert.equal(megaflow("parse -", whole).stdout.split("\n").length, 3);
+});
+
+test("the output folder holds what it should, keys in order", () => {
+  const r = megaflow("replay --flows drop.flows --in 1=one.pcap --in 2=one.pcap --out-dir new/deep --json");
+  assert.equal(r.stderr, "");
+  const read = (name: string): string => readFileSync(join(dir, "new/deep", name), "utf8");
+  assert.deepEqual(readdirSync(join(dir, "new/deep")).sort(), [
+    "conntrack.txt",
+    "flows.txt",
+    "groups.txt",
+    "megaflows.txt",
+    "meters.txt",
+    "port-1.pcap",
+    "port-2.pcap",
+    "port-65534.pcap",
+    "summary.json",
+    "verdicts.jsonl",
+  ]);
+  const drop = '{"reason":"drop_action_of_pipeline","table":3,"cookie":"0xabc"}';
+  const verdict = (packet: number, sec: number, port: number): string =>
+    `{"packet":${packet},"time":"${sec}.000000007","in_port":${port},"outputs":[],"drop":${drop},"controller":0}\n`;
+  const first = 1_600_000_000;
+  assert.equal(
+    read("verdicts.jsonl"),
+    verdict(1, first, 1) + verdict(2, first, 2) + verdict(3, first + 1, 1) + verdict(4, first + 1, 2),
+  );
+  assert.equal(read("summary.json"), r.stdout);
+  const { seconds, mpps, ...counts } = JSON.parse(r.stdout);
+  assert.equal(
+    JSON.stringify(counts),
+    `{"packets":4,"bytes":${4 * frame.length},"forwarded":0,"dropped":4,"drops":{"drop_action_of_pipeline":4},` +
+      `"cache":{"exact":0,"megaflow":${counts.cache.megaflow},"upcall":${counts.cache.upcall}},"connections":0}`,
+  );
+  assert.deepEqual(Object.keys(JSON.parse(r.stdout)).slice(-2), ["seconds", "mpps"]);
+  assert.equal(typeof seconds, "number");
+  assert.equal(typeof mpps, "number");
+});
+
+test("an output folder that would write over the input is refused", () => {
+  mkdirSync(join(dir, "chain"));
+  writeFileSync(join(dir, "chain/port-1.pcap"), whole);
+  const r = megaflow(`${REPLAY} --in 1=chain/port-1.pcap --out-dir folder/../chain`);
+  assert.equal(r.status, 2);
+  assert.match(r.stderr, /^megaflow: chain\/port-1\.pcap: is read, and would be written over/m);
+  assert.deepEqual(readFileSync(join(dir, "chain/port-1.pcap")), whole);
+});
+
+test("what cannot be written is a failure of the run, not a crash", {
+  skip: !existsSync("/dev/full"),
+}, () => {
+  const full = spawnSync("/bin/sh", ["-c", `"${process.execPath}" "${MAIN}" parse one.pcap > /dev/full`], {
+    cwd: dir,
+    encoding: "utf8",
+  });
+  assert.equal(full.stderr, "megaflow: standard output: no space left on device\n");
+  assert.equal(full.status, 1);
+});
