@@ -223,7 +223,7 @@ test("a frame cut behind its transport header is rewritten as the whole one is",
 });
 
 test("nothing is written behind a frame, wherever it is cut", (t) => {
-  const seed = Date.now() % 1e9;
+  const seed = Number(process.env.SEED ?? 1);
   t.diagnostic(`seed ${seed}`);
   const rng = new Prng(seed);
   const ones = new Uint8Array(L.KEY_SIZE).fill(0xff);

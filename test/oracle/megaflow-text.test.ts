@@ -20,7 +20,7 @@ function hex(frame: Uint8Array): string {
   return Buffer.from(frame).toString("hex");
 }
 
-const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(process.env.SEED ?? 1);
 
 test(`megaflows of random traffic are printed as dpctl/dump-flows prints them (SEED=${seed})`, {
   skip: ovsSkip,

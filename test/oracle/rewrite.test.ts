@@ -10,7 +10,7 @@ import { Rewriter, rewriteAndSend } from "../support/rewriter.ts";
 import { parseDatapathActions } from "./datapath-actions.ts";
 import { ovsSkip, requireOvs } from "./ovs.ts";
 
-const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
+const SEED = Number(process.env.SEED ?? 1);
 const CASES = Number(process.env.CASES ?? 600);
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");

@@ -10,6 +10,7 @@ const PKT_PTR = PKT;
 const PKT_LEN = PKT + 4;
 const PKT_WIRE_LEN = PKT + 8;
 const PKT_FLAGS = PKT + 28;
+const PKT_HASH = 0x10000 + 68;
 const PKT_F_OWNED = 1;
 const PROGRAM = 0x20000;
 const PROGRAM_SIZE = 0x1000;
@@ -38,6 +39,7 @@ export class Rewriter {
     view.setUint32(PKT_LEN, frame.length, true);
     view.setUint32(PKT_WIRE_LEN, wireLen, true);
     view.setUint32(PKT_FLAGS, PKT_F_OWNED, true);
+    view.setUint32(PKT_HASH, 0, true);
     exports.parse();
   }
 
