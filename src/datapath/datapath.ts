@@ -7,6 +7,7 @@ import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
 import { type Kernel, loadKernel } from "./kernel.ts";
+import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import { Megaflow } from "./megaflow.ts";
 import { ProgramEncoder } from "./program.ts";
 import type { DropInfo, Miss, Translation, UpcallHandler } from "./upcall.ts";
@@ -23,6 +24,8 @@ export interface DatapathOptions {
   /** Of the insertions that would replace a live entry of the exact-match cache, one in this many does. */
   readonly exactInverse?: number;
   readonly megaflowsMax?: number;
+  /** Masks that the megaflows of one input port may have before new ones are narrowed (mask-limit.ts). */
+  readonly masksPerPortMax?: number;
   readonly connectionsMax?: number;
 }
 
@@ -70,6 +73,7 @@ const ARENA_BYTES = 17 << 20; // a batch of the longest frames
 const OUT_ARENA_BYTES = 32 << 20;
 const OUT_DESCRIPTORS = 4096;
 const SUBTABLES_MAX = 4096;
+const MASKS_PER_PORT_MAX = 256;
 const RECORD_BYTES_EACH = 384; // a megaflow of 7 key blocks (twice) and a program of 24 words
 const SLACK = 64;
 /** Frames up to this length are copied word by word. */
@@ -88,6 +92,7 @@ export class Datapath {
   readonly #handler: UpcallHandler;
   readonly #cache: boolean;
   readonly #megaflowsMax: number;
+  readonly #masks: MaskLimit;
   readonly #userspace: Userspace[] = [];
   readonly #userspaceIndex = new Map<string, number>();
   readonly #tags: (DropInfo | null)[] = [null];
@@ -126,6 +131,7 @@ export class Datapath {
       upcall: () => this.#upcall(),
       flush: () => this.#drain(),
     });
+    this.#masks = new MaskLimit(this.kernel, options.masksPerPortMax ?? MASKS_PER_PORT_MAX);
     const x = this.kernel.exports;
     this.#at = {
       pkt: x.pktAt(),
@@ -272,6 +278,7 @@ export class Datapath {
     megaflow.pushStats(this.kernel);
     this.megaflows.delete(megaflow.at);
     this.#depend(megaflow, null);
+    this.#masks.remove(megaflow.at);
     this.kernel.exports.megaflowRemove(megaflow.at);
   }
 
@@ -327,7 +334,11 @@ export class Datapath {
   }
 
   #isSame(megaflow: Megaflow, mask: Flow, again: Translation): boolean {
-    for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== again.wildcards.words[i]) return false;
+    if (megaflow.narrowed) {
+      if (!isNarrower(mask, again.wildcards)) return false;
+    } else {
+      for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== again.wildcards.words[i]) return false;
+    }
     const count = this.#encode(again);
     const words = this.kernel.words;
     const at = megaflow.at >>> 2;
@@ -383,10 +394,18 @@ export class Datapath {
     const { keyIn, maskIn, key, program } = this.#at;
     kernel.bytes.copyWithin(keyIn, key, key + KEY_SIZE);
     kernel.bytes.set(translation.wildcards.bytes.subarray(0, KEY_SIZE), maskIn);
-    const at = kernel.exports.megaflowInsert(program, count);
+    let at: number = kernel.exports.megaflowInsert(program, count);
     if (at === 0) return 0;
+    const narrowed = this.#masks.exceeds(at);
+    if (narrowed) {
+      kernel.bytes.set(this.#masks.narrowed(at, translation.wildcards).bytes.subarray(0, KEY_SIZE), maskIn);
+      kernel.exports.megaflowRemove(at);
+      at = kernel.exports.megaflowInsert(program, count);
+      if (at === 0) return 0;
+    }
+    this.#masks.add(at);
     kernel.words[(at + abi.MF_TAG) >>> 2] = tag;
-    const megaflow = new Megaflow(at, translation, nowMs);
+    const megaflow = new Megaflow(at, translation, nowMs, narrowed);
     this.megaflows.set(at, megaflow);
     this.#depend(megaflow, translation.dependencies);
     return at;

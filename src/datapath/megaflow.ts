@@ -9,14 +9,17 @@ export class Megaflow {
   /** The record's address in the kernel: its handle. */
   readonly at: number;
   readonly createdMs: number;
+  /** Its mask has more bits than the translation looked at (mask-limit.ts). */
+  readonly narrowed: boolean;
   actions: readonly DatapathAction[];
   owner: MegaflowOwner;
   dependencies: readonly string[] | null;
   #pushedPackets = 0;
   #pushedBytes = 0;
 
-  constructor(at: number, translation: Translation, createdMs: number) {
+  constructor(at: number, translation: Translation, createdMs: number, narrowed: boolean) {
     this.at = at;
+    this.narrowed = narrowed;
     this.actions = translation.actions;
     this.owner = translation.owner;
     this.dependencies = translation.dependencies;
