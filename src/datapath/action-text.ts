@@ -1,6 +1,6 @@
 // Datapath actions as OVS prints them, in `ofproto/trace` and `dpctl/dump-flows`:
 // set(eth(dst=...)),set(ipv4(ttl=62)),ct(commit,zone=65520),recirc(0x2)
-import { formatEthernet, formatIpv4, formatIpv6 } from "../flow/address-text.ts";
+
 import {
   O_MPLS_LSE0,
   O_PKT_MARK,
@@ -22,6 +22,7 @@ import {
   VLAN_CFI,
 } from "../flow/layout.ts";
 import { unreachable } from "../lib/assert.ts";
+import { formatIpv4, formatIpv6, formatMac } from "../packet/address.ts";
 import type { CtNat, DatapathAction, SetHeader, Userspace } from "./action.ts";
 import { SET_FIELDS, type SetField, type SetFieldForm } from "./set-fields.ts";
 
@@ -142,7 +143,7 @@ function isAllOnes(field: SetField, bits: Uint8Array): boolean {
 function formatValue(form: SetFieldForm, bytes: Uint8Array, at: number, size: number): string {
   switch (form) {
     case "mac":
-      return formatEthernet(bytes, at);
+      return formatMac(bytes, at);
     case "ipv4":
       return formatIpv4(bytes, at);
     case "ipv6":

@@ -1,7 +1,6 @@
-// Addresses in text: Ethernet, IPv4 and IPv6, plain and masked, read and written as OVS does.
+// Addresses in text: Ethernet, IPv4 and IPv6, plain and masked, as OVS reads them, and masked as it writes them (plain: packet/address.ts).
 import { MegaflowError } from "../lib/errors.ts";
-
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
+import { formatIpv4, formatIpv6 } from "../packet/address.ts";
 
 /** Reads `aa:bb:cc:dd:ee:ff` or `aa:..:ff/mm:..:mm` into 6 bytes each. Throws ETEXT in OVS's words. */
 export function parseEthernet(text: string, value: Uint8Array, mask: Uint8Array): void {
@@ -42,11 +41,6 @@ function hexDigit(c: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-/** `aa:bb:cc:dd:ee:ff` of the 6 bytes at `at`. */
-export function formatEthernet(b: Uint8Array, at: number): string {
-  return `${HEX[b[at]!]}:${HEX[b[at + 1]!]}:${HEX[b[at + 2]!]}:${HEX[b[at + 3]!]}:${HEX[b[at + 4]!]}:${HEX[b[at + 5]!]}`;
-}
-
 const IPV4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/;
 
 /** Reads a dotted IPv4 address into 4 bytes at `at`; false when it is none. A number above 255 is cut to 8 bits, as OVS does. */
@@ -78,11 +72,6 @@ export function parseIpv4(text: string, value: Uint8Array, mask: Uint8Array): vo
     if (parsePlainIpv4(rest, mask)) return;
   }
   throw new MegaflowError("ETEXT", `${text}: invalid IP address`);
-}
-
-/** `a.b.c.d` of the 4 bytes at `at`. */
-export function formatIpv4(b: Uint8Array, at: number): string {
-  return `${b[at]}.${b[at + 1]}.${b[at + 2]}.${b[at + 3]}`;
 }
 
 /** `a.b.c.d`, `a.b.c.d/prefix` or `a.b.c.d/m.m.m.m`, as the mask needs. */
@@ -162,42 +151,6 @@ export function parsePlainIpv6(text: string, out: Uint8Array): boolean {
     out[at + 1] = w;
   });
   return true;
-}
-
-/** The 16 bytes at `at` as inet_ntop(3) writes them: `fe80::1`, `::ffff:1.2.3.4`. */
-export function formatIpv6(b: Uint8Array, at: number): string {
-  // The longest run of two or more zero words, the first of equals, becomes "::".
-  let best = -1;
-  let bestLength = 1;
-  for (let i = 0; i < 8; i++) {
-    let n = 0;
-    while (i + n < 8 && b[at + 2 * (i + n)] === 0 && b[at + 2 * (i + n) + 1] === 0) n++;
-    if (n > bestLength) {
-      best = i;
-      bestLength = n;
-    }
-    i += n;
-  }
-  let text = "";
-  for (let i = 0; i < 8; i++) {
-    if (i === best) {
-      text += "::";
-      i += bestLength - 1;
-      continue;
-    }
-    if (i !== 0 && i !== best + bestLength) text += ":";
-    else if (i !== 0 && best < 0) text += ":";
-    // An IPv4-compatible or IPv4-mapped address ends in dotted form.
-    if (
-      i === 6 &&
-      best === 0 &&
-      (bestLength === 6 || (bestLength === 5 && b[at + 10] === 0xff && b[at + 11] === 0xff))
-    ) {
-      return text + formatIpv4(b, at + 12);
-    }
-    text += ((b[at + 2 * i]! << 8) | b[at + 2 * i + 1]!).toString(16);
-  }
-  return text;
 }
 
 /** `addr`, `addr/prefix` or `addr/mask`, as the mask needs. */

@@ -1,13 +1,7 @@
 // The value of one field in text: what stands after `NAME=` in a match and between `set_field:` and `->`.
 import { MegaflowError } from "../lib/errors.ts";
-import {
-  formatEthernet,
-  formatIpv4Masked,
-  formatIpv6Masked,
-  parseEthernet,
-  parseIpv4,
-  parseIpv6,
-} from "./address-text.ts";
+import { formatMac } from "../packet/address.ts";
+import { formatIpv4Masked, formatIpv6Masked, parseEthernet, parseIpv4, parseIpv6 } from "./address-text.ts";
 import type { Field } from "./field.ts";
 import {
   CT_STATE_NAMES,
@@ -112,8 +106,8 @@ export function formatFieldValue(field: Field, value: Uint8Array, mask: Uint8Arr
       if (mask === null) return formatPort(portFromOxm(number));
       break;
     case "ethernet": {
-      const text = formatEthernet(value, 0);
-      return mask === null ? text : `${text}/${formatEthernet(mask, 0)}`;
+      const text = formatMac(value, 0);
+      return mask === null ? text : `${text}/${formatMac(mask, 0)}`;
     }
     case "ipv4":
       return formatIpv4Masked(value, mask ?? ALL_ONES, 0);

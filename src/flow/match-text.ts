@@ -1,5 +1,6 @@
 // A match as OVS prints it: the text of dump-flows, ofproto/trace's Flow: and Megaflow: lines and parse-pcap.
-import { formatEthernet, formatIpv4Masked, formatIpv6Masked } from "./address-text.ts";
+import { formatMac } from "../packet/address.ts";
+import { formatIpv4Masked, formatIpv6Masked } from "./address-text.ts";
 import { FRAG_TEXT, formatHex, formatPacketType } from "./field-text.ts";
 import {
   CT_STATE_NAMES,
@@ -294,8 +295,8 @@ function ethernet(name: string, f: Uint8Array, m: Uint8Array, at: number): strin
     and &= m[i]!;
   }
   if (or === 0) return "";
-  const text = `${name}=${formatEthernet(f, at)}`;
-  return and === 0xff ? `${text},` : `${text}/${formatEthernet(m, at)},`;
+  const text = `${name}=${formatMac(f, at)}`;
+  return and === 0xff ? `${text},` : `${text}/${formatMac(m, at)},`;
 }
 
 /** As C's %#x: no 0x before a zero. */

@@ -1,6 +1,7 @@
 // A datapath flow's key and mask in text, as `ovs-appctl dpctl/dump-flows` writes them (ovs-dpctl(8)): only what is looked at.
 // The values are printed as they stand in the key: OVS's userspace datapath keeps the bits that its mask wildcards.
-import { formatEthernet, formatIpv4, formatIpv6, prefixLength } from "./address-text.ts";
+import { formatIpv4, formatIpv6, formatMac } from "../packet/address.ts";
+import { prefixLength } from "./address-text.ts";
 import { formatHex } from "./field-text.ts";
 import { CT_STATE_NAMES, formatFlagsMasked, TCP_FLAG_NAMES, TUN_FLAG_NAMES } from "./flags-text.ts";
 import type { Flow } from "./flow.ts";
@@ -318,8 +319,8 @@ function ipv6(name: string, key: Flow, mask: Flow, at: number, present = true): 
 function ethernet(name: string, key: Flow, mask: Flow, at: number): string {
   const bits = prefixLength(mask.bytes, at, 6);
   if (bits === 0) return "";
-  const text = `${name}=${formatEthernet(key.bytes, at)}`;
-  return bits === 48 ? `${text},` : `${text}/${formatEthernet(mask.bytes, at)},`;
+  const text = `${name}=${formatMac(key.bytes, at)}`;
+  return bits === 48 ? `${text},` : `${text}/${formatMac(mask.bytes, at)},`;
 }
 
 function byte(name: string, key: Flow, mask: Flow, at: number, asHex = false): string {

@@ -157,11 +157,6 @@ export function maskSubfield(mask: Flow, sf: Subfield): void {
   else writeSubfield(mask, sf, -1n);
 }
 
-/** Sets every bit of a field in a mask. */
-export function maskField(mask: Flow, field: Field): void {
-  maskSubfield(mask, wholeField(field));
-}
-
 function lowOnes(bits: number): number {
   return bits >= 32 ? -1 : (1 << bits) - 1;
 }

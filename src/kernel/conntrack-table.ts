@@ -306,7 +306,6 @@ function sameCold(index: u32, src6: usize, dst6: usize): bool {
 /** A connection's memory, zeroed; -1 when the table is full even after a sweep. */
 export function allocate(now: u64): i32 {
   if (free == 0 && reached == capacity) {
-    // Early drop of the oldest connections without a reply goes here, when the sweep frees none.
     sweep(now, SWEEP_FULL);
     if (free == 0) return -1;
   }

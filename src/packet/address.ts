@@ -7,10 +7,11 @@ export function parseMac(text: string): Uint8Array {
   return Uint8Array.from(text.split(":"), (part) => Number.parseInt(part, 16));
 }
 
-export function formatMac(bytes: Uint8Array, at = 0): string {
-  let out = "";
-  for (let i = 0; i < 6; i++) out += (i === 0 ? "" : ":") + bytes[at + i]!.toString(16).padStart(2, "0");
-  return out;
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
+
+/** `aa:bb:cc:dd:ee:ff` of the six bytes at `at`. */
+export function formatMac(b: Uint8Array, at = 0): string {
+  return `${HEX[b[at]!]}:${HEX[b[at + 1]!]}:${HEX[b[at + 2]!]}:${HEX[b[at + 3]!]}:${HEX[b[at + 4]!]}:${HEX[b[at + 5]!]}`;
 }
 
 /** Four bytes from dotted decimal. Throws RangeError when it is not one. */
@@ -22,6 +23,7 @@ export function parseIpv4(text: string): Uint8Array {
   return Uint8Array.from(parts, Number);
 }
 
+/** `a.b.c.d` of the four bytes at `at`. */
 export function formatIpv4(bytes: Uint8Array, at = 0): string {
   return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
 }

@@ -17,8 +17,6 @@ export function hashFinish(hash: number, length: number): number {
 }
 
 export const hash2Words = (a: number, b: number): number => hashFinish(hashAdd(hashAdd(a, 0), b), 8);
-export const hash3Words = (a: number, b: number, c: number): number =>
-  hashFinish(hashAdd(hashAdd(hashAdd(a, 0), b), c), 12);
 
 /** A 64-bit value, in two words. */
 export const hash64 = (value: bigint): number =>

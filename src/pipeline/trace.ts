@@ -1,7 +1,6 @@
 // The text of `ofproto/trace` (ovs-vswitchd(8)): the way of a flow through the tables, the mask and datapath actions that
 // come of it, and the same for each recirculation that follows a ct action, with the ct_state that the caller names.
 import { formatDatapathActions } from "../datapath/action-text.ts";
-import { formatIpv4, formatIpv6 } from "../flow/address-text.ts";
 import { CT_STATE_NAMES, formatFlags } from "../flow/flags-text.ts";
 import { FLOW_WORDS, Flow } from "../flow/flow.ts";
 import { formatFlow } from "../flow/flow-text.ts";
@@ -18,6 +17,7 @@ import {
   O_TP_SRC,
 } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match.ts";
+import { formatIpv4, formatIpv6 } from "../packet/address.ts";
 import { type NatSpec, OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
 import { type Context, FAILURES, type PendingRecirc, X_OK } from "./context.ts";

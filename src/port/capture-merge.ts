@@ -3,6 +3,7 @@
 //
 // Nothing is copied: a merged batch is a list of frames, each in its own capture's buffer. It ends where any capture needs the
 // next read, since that read overwrites the buffer.
+import { MegaflowError } from "../lib/errors.ts";
 import { CaptureReader } from "./capture-reader.ts";
 import { BATCH_FRAMES_MAX, createFrameBatch, type FrameBatch } from "./frame-batch.ts";
 
@@ -15,7 +16,7 @@ export interface MergedBatch extends Omit<FrameBatch, "data"> {
 }
 
 /** More captures than this cannot be merged: `source` is 16 bits wide. */
-export const CAPTURES_MAX = 65_536;
+const CAPTURES_MAX = 65_536;
 
 export class CaptureMerge {
   readonly #readers: readonly CaptureReader[];
@@ -37,8 +38,14 @@ export class CaptureMerge {
     this.#batch = { count, offset, length, wireLength, sec, nsec, buffers, source };
   }
 
-  /** Opens all captures; when one cannot be opened, none stays open. Errors as CaptureReader.open(). */
+  /** Opens all captures; when one cannot be opened, none stays open. Errors as CaptureReader.open(), and ELIMIT. */
   static async open(paths: readonly string[]): Promise<CaptureMerge> {
+    if (paths.length > CAPTURES_MAX) {
+      throw new MegaflowError(
+        "ELIMIT",
+        `at most ${CAPTURES_MAX} captures can be merged, not ${paths.length}`,
+      );
+    }
     const readers: CaptureReader[] = [];
     try {
       for (const path of paths) readers.push(await CaptureReader.open(path));

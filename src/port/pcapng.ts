@@ -133,11 +133,11 @@ export class PcapngDecoder implements CaptureDecoder {
   #takeBlock(type: number, total: number, window: Window, batch: FrameBatch): boolean {
     switch (type) {
       case BLOCK_ENHANCED_PACKET:
-        return this.#takeEnhanced(total, window, batch);
+        return this.#takePacket(4, total, window, batch);
       case BLOCK_SIMPLE_PACKET:
         return this.#takeSimple(total, window, batch);
       case BLOCK_PACKET_OBSOLETE:
-        return this.#takeObsolete(total, window, batch);
+        return this.#takePacket(2, total, window, batch);
       case BLOCK_INTERFACE:
         return this.#takeInterface(total, window, batch);
       default:
@@ -185,29 +185,12 @@ export class PcapngDecoder implements CaptureDecoder {
     return true;
   }
 
-  #takeEnhanced(total: number, window: Window, batch: FrameBatch): boolean {
+  /** An Enhanced Packet Block, or the Packet Block before it: they differ in the width of the interface's number. */
+  #takePacket(idSize: 2 | 4, total: number, window: Window, batch: FrameBatch): boolean {
     const { view, start } = window;
     const little = this.#little;
-    const from = this.#interfaceOf(view.getUint32(start + 8, little), start + 8, window, batch);
-    if (from === null) return false;
-    const captured = view.getUint32(start + 20, little);
-    if (!this.#fits(captured, total - 32, start + 20, window, batch)) return false;
-    from.unit.convert(view.getUint32(start + 12, little), view.getUint32(start + 16, little));
-    this.#addFrame(
-      batch,
-      start + 28,
-      captured,
-      view.getUint32(start + 24, little),
-      from.unit.sec,
-      from.unit.nsec,
-    );
-    return true;
-  }
-
-  #takeObsolete(total: number, window: Window, batch: FrameBatch): boolean {
-    const { view, start } = window;
-    const little = this.#little;
-    const from = this.#interfaceOf(view.getUint16(start + 8, little), start + 8, window, batch);
+    const id = idSize === 4 ? view.getUint32(start + 8, little) : view.getUint16(start + 8, little);
+    const from = this.#interfaceOf(id, start + 8, window, batch);
     if (from === null) return false;
     const captured = view.getUint32(start + 20, little);
     if (!this.#fits(captured, total - 32, start + 20, window, batch)) return false;

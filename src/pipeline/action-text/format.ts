@@ -6,12 +6,12 @@
 //   "OpenFlow15"  as the actions come back over OpenFlow 1.5, which has one way to set a field: load:0x2->NXM_NX_REG0[0..15]
 //                 reads set_field:0x2/0xffff->reg0, enqueue reads set_queue,output,pop_queue. dump-flows prints this.
 
-import { formatEthernet, formatIpv4, formatIpv6 } from "../../flow/address-text.ts";
 import { type Field, fieldByName, type Subfield } from "../../flow/field.ts";
 import { formatFieldValue } from "../../flow/field-text.ts";
 import { formatPort } from "../../flow/port-text.ts";
 import { formatSubfield } from "../../flow/subfield.ts";
 import { unreachable } from "../../lib/assert.ts";
+import { formatIpv4, formatIpv6, formatMac } from "../../packet/address.ts";
 import { type Action, type LearnSpec, type NatSpec, OFPP_CONTROLLER, OFPP_MAX } from "../action.ts";
 import { isWholeRun, valueOfRun } from "./field-value.ts";
 import { bytesOf, formatHexBytes, numberOf } from "./number.ts";
@@ -193,7 +193,7 @@ function formatSetField(field: Field, value: bigint, ones: bigint | null): strin
 /** mod_nw_src and its kin as they were written. */
 function formatMod(action: Action & { type: "mod" }): string {
   const { name, value } = action;
-  if (value.length === 6) return `${name}:${formatEthernet(value, 0)}`;
+  if (value.length === 6) return `${name}:${formatMac(value, 0)}`;
   if (value.length === 4) return `${name}:${formatIpv4(value, 0)}`;
   return `${name}:${numberOf(value)}`;
 }
