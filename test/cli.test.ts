@@ -32,6 +32,7 @@ writeFileSync(join(dir, "good.flows"), "in_port=1,tcp actions=2\n");
 writeFileSync(join(dir, "names.flows"), "in_port=pod,tcp actions=output:LOCAL\n");
 writeFileSync(join(dir, "bad.flows"), "in_port=1 actions=2\n\nin_port=1 actions=nonsense\n");
 writeFileSync(join(dir, "drop.flows"), "table=3,cookie=0xabc,tcp actions=drop\nactions=resubmit(,3)\n");
+writeFileSync(join(dir, "port.flows"), "tcp,tp_dst=80 actions=drop\ntp_dst=80 actions=drop\n");
 mkdirSync(join(dir, "folder"));
 
 interface Run {
@@ -92,6 +93,11 @@ const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: Reg
     /^megaflow: names\.flows:1:9: pod: invalid or unknown port for in_port$/m,
   ],
   [`replay --flows names.flows ${ONE} --port 1=pod --port LOCAL=gw`, 0, /^$/],
+  [
+    `replay --flows port.flows ${ONE}`,
+    0,
+    /^megaflow: warning: port\.flows:2: normalization changed ofp_match, details: pre: tp_dst=80 post: \(matches everything\)\n$/,
+  ],
   [`${REPLAY} ${ONE} --port 1=a --port 1=b`, 2, /port 1 is given twice/],
   [`${REPLAY} ${ONE} --port 1=a --port 2=a`, 2, /the name a is given twice/],
   [`${REPLAY} ${ONE} --at +1.5s=good.flows`, 2, /"\+1\.5s" is no time in seconds/],

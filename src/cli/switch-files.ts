@@ -1,6 +1,7 @@
 // The switch that the options describe: its ports by number and name, and the flow, group and meter files it begins with.
 
 import { readFlowFile } from "../control/openflow/flow-file.ts";
+import { normalizationOf } from "../control/openflow/flow-text.ts";
 import { readGroupFile } from "../control/openflow/group-file.ts";
 import { placeOf } from "../control/openflow/lines.ts";
 import { readMeterFile } from "../control/openflow/meter-file.ts";
@@ -82,6 +83,7 @@ export function readSwitchFiles(
   const groups = options.groups === undefined ? [] : readGroupFile(options.groups, names);
   const flows = readFlowFile(options.flows, names);
   const later = laterFiles.map((file) => readFlowFile(file, names));
+  warnOfNormalization([...flows, ...later.flat()]);
   const declared = options.port.length > 0;
   const numbers = new Set([...named.keys(), ...inPorts]);
   if (!declared) for (const no of mentionedPorts([...flows, ...later.flat()], groups)) numbers.add(no);
@@ -90,6 +92,22 @@ export function readSwitchFiles(
     { anyNumber: !declared },
   );
   return { flows, groups, meters, later, ports, portNames };
+}
+
+const WARNINGS_MAX = 10;
+
+/** Says on standard error which flows match more than they seem to, as ovs-ofctl logs it. */
+function warnOfNormalization(mods: readonly FlowMod[]): void {
+  let count = 0;
+  for (const mod of mods) {
+    const words = normalizationOf(mod);
+    if (words === null) continue;
+    count++;
+    if (count <= WARNINGS_MAX) {
+      console.error(`megaflow: warning: ${new MegaflowError("ETEXT", words, placeOf(mod)).describe()}`);
+    }
+  }
+  if (count > WARNINGS_MAX) console.error(`megaflow: warning: and ${count - WARNINGS_MAX} flows more`);
 }
 
 /** What the switch begins with. Throws at the first line that it refuses. */

@@ -4,7 +4,7 @@
 // a key that the command does not know is tried as a match field and else refused.
 
 import type { Match } from "../../flow/flow.ts";
-import { MatchBuilder, normalizeMatch, unknownKey } from "../../flow/match.ts";
+import { formatMatch, MatchBuilder, normalizeMatch, unknownKey } from "../../flow/match.ts";
 import { parsePort } from "../../flow/port-text.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import type { FlowMod, FlowModCommand } from "../../pipeline/action.ts";
@@ -128,9 +128,10 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   const match: Match = { flow: builder.flow, mask: builder.mask };
   const context = { ...names, match, tableId, column: actionsAt + 1 };
   const actions = isDelete ? [] : parseActions(line.slice(actionsAt), context);
-  normalizeMatch(match);
+  const before = { flow: match.flow.clone(), mask: match.mask.clone() };
+  const changed = normalizeMatch(match);
   if (newCookie === ALL_ONES) newCookie = isAdd ? 0n : null;
-  return {
+  const mod: FlowMod = {
     command,
     tableId: isAdd && tableId === ALL_TABLES ? 0 : tableId,
     priority,
@@ -146,6 +147,19 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     outPort,
     outGroup,
   };
+  if (changed) normalized.set(mod, before);
+  return mod;
+}
+
+/** The matches of flow-mods as they were written, where a field was dropped for want of its prerequisites. */
+const normalized = new WeakMap<FlowMod, Match>();
+
+/** What ovs-ofctl logs when a match loses fields, in a line: `tp_dst=80` alone matches everything. Null when it lost none. */
+export function normalizationOf(mod: FlowMod): string | null {
+  const before = normalized.get(mod);
+  if (before === undefined) return null;
+  const [pre, post] = [formatMatch(before, null), formatMatch(mod.match, null)];
+  return `normalization changed ofp_match, details: pre: ${pre} post: ${post === "" ? "(matches everything)" : post}`;
 }
 
 type FlagName = "sendFlowRem" | "checkOverlap" | "resetCounts" | "noPacketCounts" | "noByteCounts";
