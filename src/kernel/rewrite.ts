@@ -49,6 +49,11 @@ const BLOCK: usize = BLOCK_SIZE;
 /** Two blocks: a value and its mask. */
 const PAIR: usize = 32;
 const ETHERNET_SIZE: u32 = 14;
+// Where the parts of an ARP packet end.
+const ARP_OP_END: u32 = 8;
+const ARP_SHA_END: u32 = 14;
+const ARP_SPA_END: u32 = 18;
+const ARP_THA_END: u32 = 24;
 const ARP_SIZE: u32 = 28;
 const PORTS: usize = 8; // of tp_src in B_IP4
 
@@ -98,23 +103,27 @@ function setLabel(value: usize, mask: usize): void {
 
 /**
  * `blocks` are value and mask of B_ETH (nw_proto: the opcode), of B_IP4 (nw_src, nw_dst: spa, tpa), of B_ADDR (sha, tha).
+ * Of a frame that ends too soon the parts are written that it has.
  * The key holds the opcode's low byte only, and OVS takes 0xff, value or mask, for 0xffff.
  */
 function setArp(blocks: usize): void {
   const l3 = load<u32>(PKT, PKT_L3);
-  if (load<u32>(PKT, PKT_LEN) < l3 + ARP_SIZE) return;
+  const len = load<u32>(PKT, PKT_LEN);
+  if (l3 > len) return;
+  const present = len - l3;
   const at: usize = load<u32>(PKT, PKT_PTR) + l3;
   const opcode = arpOpcode(load<u8>(blocks, 14));
   const opcodeMask = arpOpcode(load<u8>(blocks + BLOCK, 14));
+  if (present < ARP_OP_END) return;
   const was: u32 = load<u16>(at, 6);
   store<u16>(at, <u16>((opcode & opcodeMask) | (was & ~opcodeMask)), 6);
 
-  const ip = blocks + PAIR;
-  store<u32>(at, masked32(load<u32>(at, 14), ip, ip + BLOCK), 14);
-  store<u32>(at, masked32(load<u32>(at, 24), ip + 4, ip + BLOCK + 4), 24);
   const mac = blocks + 2 * PAIR;
-  setMac(at + 8, mac, mac + BLOCK);
-  setMac(at + 18, mac + 6, mac + BLOCK + 6);
+  if (present >= ARP_SHA_END) setMac(at + 8, mac, mac + BLOCK);
+  const ip = blocks + PAIR;
+  if (present >= ARP_SPA_END) store<u32>(at, masked32(load<u32>(at, 14), ip, ip + BLOCK), 14);
+  if (present >= ARP_THA_END) setMac(at + 18, mac + 6, mac + BLOCK + 6);
+  if (present >= ARP_SIZE) store<u32>(at, masked32(load<u32>(at, 24), ip + 4, ip + BLOCK + 4), 24);
 }
 
 /** An opcode of the key as two bytes of the frame, as if loaded from it. */
