@@ -265,7 +265,10 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
 }
 
 export function makeActions(r: Prng, m: MadeMatch, s: Surroundings, count: number, depth = 0): string[] {
-  return Array.from({ length: count }, () => makeAction(r, m, s, depth));
+  const list = Array.from({ length: count }, () => makeAction(r, m, s, depth));
+  // What may follow a popped label depends on OpenFlow's version.
+  const end = list.findIndex((action) => action.includes("pop_mpls"));
+  return end < 0 ? list : list.slice(0, end + 1);
 }
 
 function makeActionSet(r: Prng, m: MadeMatch, s: Surroundings): string {
@@ -284,7 +287,7 @@ function makeActionSet(r: Prng, m: MadeMatch, s: Surroundings): string {
 export function makeActionList(r: Prng, m: MadeMatch, s: Surroundings): string {
   const list = makeActions(r, m, s, r.below(4));
   if (oneIn(r, 12)) list.push("clear_actions");
-  if (oneIn(r, 6)) list.push(makeActionSet(r, m, s));
+  if (oneIn(r, 6) && !list.join().includes("mpls")) list.push(makeActionSet(r, m, s));
   if (oneIn(r, 10)) list.push(`write_metadata:${hex(r.below(4))}${oneIn(r, 2) ? "/0x3" : ""}`);
   if (s.table + 1 < s.tables && oneIn(r, 2))
     list.push(`goto_table:${s.table + 1 + r.below(Math.min(2, s.tables - s.table - 1))}`);

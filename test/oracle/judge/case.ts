@@ -8,6 +8,7 @@
 //   table=0,priority=1,actions=group:1
 //   == frames
 //   1 0200...          a frame on port 1
+//   ! delete table=1   a flow-mod before the next frame
 //   +500 2 0200...     another on port 2, 500 ms later
 //   == sent
 //   2 0200...          what real Open vSwitch sent on port 2, and so on: an Outcome
@@ -17,6 +18,8 @@ export interface CaseFrame {
   /** Time that passes before it arrives. */
   readonly afterMs: number;
   readonly hex: string;
+  /** Flow-mods that are made before it arrives, one bundle: lines with a command, `delete table=1,ip`. */
+  readonly mods?: readonly string[];
 }
 
 export interface Case {
@@ -45,8 +48,22 @@ export type Aspect = (typeof ASPECTS)[number];
 /** The ports of both switches, beside the bridge's own. */
 export const PORTS = [1, 2, 3, 4] as const;
 
-export function formatFrame({ port, afterMs, hex }: CaseFrame): string {
+function formatFrame({ port, afterMs, hex }: CaseFrame): string {
   return `${afterMs > 0 ? `+${afterMs} ` : ""}${port} ${hex}`;
+}
+
+function parseFrames(lines: readonly string[]): CaseFrame[] {
+  const frames: CaseFrame[] = [];
+  let mods: string[] = [];
+  for (const line of lines) {
+    if (line.startsWith("! ")) {
+      mods.push(line.slice(2));
+    } else {
+      frames.push(mods.length === 0 ? parseFrame(line) : { ...parseFrame(line), mods });
+      mods = [];
+    }
+  }
+  return frames;
 }
 
 function parseFrame(line: string): CaseFrame {
@@ -63,7 +80,10 @@ export function formatCase(c: Case, why: string, outcome: Outcome | null): strin
   };
   section("groups", c.groups);
   section("flows", c.flows);
-  section("frames", c.frames.map(formatFrame));
+  section(
+    "frames",
+    c.frames.flatMap((f) => [...(f.mods ?? []).map((mod) => `! ${mod}`), formatFrame(f)]),
+  );
   if (outcome !== null) {
     section("refused", outcome.refused);
     section("sent", outcome.sent);
@@ -91,7 +111,7 @@ export function parseCase(text: string): { case: Case; outcome: Outcome } {
   }
   const of = (name: string) => sections.get(name) ?? [];
   return {
-    case: { groups: of("groups"), flows: of("flows"), frames: of("frames").map(parseFrame) },
+    case: { groups: of("groups"), flows: of("flows"), frames: parseFrames(of("frames")) },
     outcome: {
       refused: of("refused"),
       sent: of("sent"),

@@ -5,7 +5,7 @@ import { type Case, describeDifference, differences, formatCase, type Outcome } 
 import { FrameMaker } from "./frames.ts";
 import { checkMasks } from "./masks.ts";
 import { acceptable, runOurs } from "./ours.ts";
-import { makePipeline } from "./pipelines.ts";
+import { makePipeline, withChanges } from "./pipelines.ts";
 import { shrink } from "./shrink.ts";
 import { OvsEnded, type Theirs } from "./theirs.ts";
 
@@ -44,7 +44,8 @@ export function makeCase(
 ): Case {
   const r = new Prng(seed);
   const made = makePipeline(r, options.tablesMax);
-  return { ...acceptable(made.groups, made.flows, refused), frames: new FrameMaker(r).make(options.frames) };
+  const frames = new FrameMaker(r).make(options.frames);
+  return acceptable(made.groups, made.flows, withChanges(r, made.flows, frames), refused);
 }
 
 /** Cached against uncached, and the masks: what is wrong, or null. */

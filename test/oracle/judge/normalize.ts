@@ -63,7 +63,7 @@ function withoutKnown(text: string): string {
       return same.replace(/^Megaflow: .*$/m, (line) =>
         line
           .replace(/(dl_vlan=0),dl_vlan_pcp=\d/, "$1")
-          .replace(/,nw_proto=\d+/, "")
+          .replace(/,(nw_proto|arp_op)=\d+/, "")
           .replace(/,(tcp|udp|sctp|icmp),/, ",ip,")
           .replace(/,(tcp6|udp6|sctp6|icmp6),/, ",ipv6,"),
       );

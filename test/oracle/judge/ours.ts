@@ -63,6 +63,10 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
       nowMs += frame.afterMs;
       bridge.run(sink);
     }
+    if (frame.mods !== undefined) {
+      bridge.run(sink);
+      bridge.applyFlows(parseFlowFile(frame.mods.join("\n")), nowMs);
+    }
     const bytes = Buffer.from(frame.hex, "hex");
     bridge.datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, nowMs);
   }
@@ -87,8 +91,9 @@ function traceOurs(bridge: Bridge, frame: CaseFrame): string {
 export function acceptable(
   groups: readonly string[],
   flows: readonly string[],
+  frames: readonly CaseFrame[],
   refused: (line: string, why: string, code: string) => void,
-): { groups: string[]; flows: string[] } {
+): Case {
   const pipeline = new Pipeline({ ports: ourPorts(), failMode: "secure", seed: 1 });
   const keep = (all: readonly string[], apply: (line: string) => void) =>
     all.filter((line) => {
@@ -101,8 +106,14 @@ export function acceptable(
         return false;
       }
     });
+  const applyFlow = (line: string) => pipeline.applyFlows(parseFlowFile(line), 0);
   return {
     groups: keep(groups, (line) => pipeline.applyGroups(parseGroupFile(line), 0)),
-    flows: keep(flows, (line) => pipeline.applyFlows(parseFlowFile(line), 0)),
+    flows: keep(flows, applyFlow),
+    frames: frames.map((f) => {
+      const mods = keep(f.mods ?? [], applyFlow);
+      const { port, afterMs, hex } = f;
+      return mods.length === 0 ? { port, afterMs, hex } : { port, afterMs, hex, mods };
+    }),
   };
 }

@@ -1,7 +1,9 @@
 // Random pipelines: groups and flows. No two flows of a table that can match one frame have the same priority, but for the
 // clauses of a conjunction.
+
 import type { Prng } from "../../../src/lib/prng.ts";
 import { makeActionList, makeActions, type Surroundings } from "./actions.ts";
+import type { CaseFrame } from "./case.ts";
 import { hex, oneIn } from "./hosts.ts";
 import { anyKind, type Kind, makeMatch } from "./matches.ts";
 
@@ -58,6 +60,8 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
       const actions = makeActionList(r, m, around(table, groupIds));
       // OpenFlow 1.1 and later refuse it, 1.0 does not.
       if (match.includes("+inv") && actions.includes("ct(commit")) continue;
+      if (/ip_frag=(yes|later|first)/.test(match) && /mod_tp_|->(tcp|udp|sctp|icmp|nd)/.test(actions))
+        continue;
       flows.push(
         `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${match},actions=${actions}`,
       );
@@ -79,6 +83,37 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
   const sane = (line: string) =>
     bad ? line.replace(/controller\(max_len=\d+\)|CONTROLLER:\d+/g, "output:1") : line;
   return { groups: groups.map(sane), flows: flows.map(sane) };
+}
+
+/** Now and then, changes of the flows between the frames. */
+export function withChanges(r: Prng, flows: readonly string[], frames: readonly CaseFrame[]): CaseFrame[] {
+  if (!oneIn(r, 3)) return [...frames];
+  return frames.map((f) => {
+    if (!oneIn(r, 25)) return f;
+    return { ...f, mods: Array.from({ length: 1 + r.below(2) }, () => makeChange(r, flows)) };
+  });
+}
+
+/** A flow-mod about one of the flows. */
+function makeChange(r: Prng, flows: readonly string[]): string {
+  const line = r.pick(flows);
+  const at = line.indexOf(",actions=");
+  const match = line.slice(0, at).replace(/cookie=\w+,/, "");
+  const loose = match.replace(/priority=\d+,?/, "").replace(/,$/, "");
+  const actions = r.pick(["drop", "NORMAL", "output:1", "output:2", line.slice(at + 9)]);
+  switch (r.below(6)) {
+    case 0:
+      return `delete ${loose}`;
+    case 1:
+    case 2:
+      return `delete_strict ${match}`;
+    case 3:
+      return `modify ${loose},actions=${actions}`;
+    case 4:
+      return `modify_strict ${match},actions=${actions}`;
+    default:
+      return `add ${line.slice(0, at)},actions=${actions}`;
+  }
 }
 
 function makeGroup(r: Prng, id: number, s: Surroundings): string {

@@ -18,6 +18,11 @@ export async function shrink(c: Case, fails: Fails, tries = 400): Promise<Case> 
     const groups = await fewest(best.groups, (groups) => test({ ...best, groups }));
     best = { ...best, groups };
     for (let i = 0; i < best.frames.length; i++) {
+      const { port, hex, afterMs, mods } = best.frames[i]!;
+      if (mods !== undefined) {
+        const less = best.frames.map((f, k) => (k === i ? { port, hex, afterMs } : f));
+        if (await test({ ...best, frames: less })) best = { ...best, frames: less };
+      }
       if (best.frames[i]!.afterMs === 0) continue;
       const now: CaseFrame[] = best.frames.map((f, k) => (k === i ? { ...f, afterMs: 0 } : f));
       if (await test({ ...best, frames: now })) best = { ...best, frames: now };

@@ -55,6 +55,10 @@ export class Theirs {
     };
     for (const frame of c.frames) {
       if (frame.afterMs > 0) await ovs.warp(frame.afterMs);
+      if (frame.mods !== undefined) {
+        await Promise.all(calls);
+        await this.#add(frame.mods);
+      }
       call("revalidator/purge");
       call("netdev-dummy/receive", `p${frame.port}`, frame.hex);
       for (let i = 0; i < REQUESTS_A_ROUND; i++) call("version");
@@ -99,6 +103,12 @@ export class Theirs {
     for (const name of [...PORTS.map((n) => `p${n}`), BRIDGE]) ovs.takeSent(name);
   }
 
+  async #add(flows: readonly string[]): Promise<void> {
+    const file = join(this.ovs.dir, "flows.txt");
+    writeFileSync(file, `${flows.join("\n")}\n`);
+    await this.ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
+  }
+
   async #load(c: Case): Promise<string | null> {
     const { ovs } = this;
     const file = join(ovs.dir, "case.txt");
@@ -107,8 +117,7 @@ export class Theirs {
         writeFileSync(file, `${c.groups.join("\n")}\n`);
         await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-groups", BRIDGE, file]);
       }
-      writeFileSync(file, `${c.flows.join("\n")}\n`);
-      await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
+      await this.#add(c.flows);
       return null;
     } catch (error) {
       return String(error)
