@@ -51,6 +51,7 @@ try {
     `${result.pipelines} pipelines, ${result.frames} frames in, ${result.sent} frames out, ${result.flips} bit patterns flipped, ` +
       `${result.disagreements.length} disagreements, ${((Date.now() - startMs) / 1000).toFixed(1)} s`,
   );
+  for (const text of result.unsteady) console.log(text);
   if (result.ended.length > 0) console.log(`Open vSwitch ended on seeds ${result.ended.join(", ")}`);
   process.exitCode = result.disagreements.length === 0 ? 0 : 1;
 } finally {

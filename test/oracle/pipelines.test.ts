@@ -30,6 +30,8 @@ test("random pipelines do what they do in Open vSwitch", { skip: ovsSkip }, asyn
   try {
     const result = await judge(theirs, OPTIONS);
     assert.equal(result.disagreements.length, 0, `seed ${SEED}\n${result.disagreements.join("\n")}`);
+    assert.ok(result.unsteady.length < PIPELINES / 20, result.unsteady.join("\n"));
+    assert.ok(result.ended.length < PIPELINES / 10, `Open vSwitch ended on ${result.ended.join()}`);
     assert.ok(result.sent > result.frames / 4, "the frames go somewhere");
   } finally {
     await theirs.stop();

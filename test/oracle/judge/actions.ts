@@ -30,6 +30,7 @@ const outputs: readonly Make[] = [
   () => "output:NXM_NX_REG0[0..15]",
   () => "output:NXM_NX_REG1[]",
   () => "output:7",
+  (r) => `set_queue:${r.below(3)},output:${1 + r.below(4)},pop_queue`,
   (r) => `output(port=${1 + r.below(4)},max_len=${r.pick([30, 40, 60, 100])})`,
   (r) => `controller(max_len=${r.pick([0, 64])})`,
   () => "CONTROLLER:128",
@@ -251,6 +252,7 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
   if (d < 24 && s.groups.length > 0) return `group:${r.pick(s.groups)}`;
   if (d < 27 && s.table + 1 < s.tables) {
     const table = s.table + 1 + r.below(Math.min(2, s.tables - s.table - 1));
+    if (k.ip !== 0 && oneIn(r, 12)) return `resubmit(,${table},ct)`;
     return r.below(4) === 0 ? `resubmit(${1 + r.below(4)},${table})` : `resubmit(,${table})`;
   }
   if (d === 27 && depth < 2) return `clone(${makeActions(r, m, s, 1 + r.below(3), depth + 1).join(",")})`;

@@ -18,6 +18,7 @@ import {
 import { buildMpls } from "../../../src/packet/mpls.ts";
 import { NEIGHBOUR_ADVERTISEMENT } from "../../../src/packet/neighbour.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../../src/packet/tcp.ts";
+import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { FRAMES, mutatedFrame } from "../../support/frames.ts";
 import type { CaseFrame } from "./case.ts";
 import {
@@ -61,7 +62,8 @@ export class FrameMaker {
   make(count: number): CaseFrame[] {
     const r = this.#r;
     return Array.from({ length: count }, () => {
-      const { port, frame } = this.#next();
+      const { port: from, frame } = this.#next();
+      const port = oneIn(r, 40) ? OFPP_LOCAL : from;
       const afterMs = oneIn(r, 25) ? r.pick([1, 20, 1000, 5000, 31_000, 61_000]) : 0;
       return { port, afterMs, hex: Buffer.from(frame).toString("hex") };
     });

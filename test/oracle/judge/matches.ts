@@ -117,6 +117,8 @@ const metadataFields: readonly Make[] = [
   (r) => `xxreg0=${bits(r, r.below(4), 0xf, [1, 3, 0xff])}`,
   (r) => `metadata=${bits(r, r.below(4), 0xf, [1, 2, 3, 0xff])}`,
   (r) => `pkt_mark=${bits(r, r.below(4), 0xf, [1, 2, 0xff])}`,
+  (r) => `in_port=${r.pick(["LOCAL", "1", "2"])}`,
+  (r) => `actset_output=${r.pick([1, 2, 3])}`,
   (r) => `skb_priority=${r.below(2)}`,
 ];
 

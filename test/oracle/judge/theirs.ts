@@ -60,7 +60,7 @@ export class Theirs {
         await this.#add(frame.mods);
       }
       call("revalidator/purge");
-      call("netdev-dummy/receive", `p${frame.port}`, frame.hex);
+      call("netdev-dummy/receive", frame.port === OFPP_LOCAL ? BRIDGE : `p${frame.port}`, frame.hex);
       for (let i = 0; i < REQUESTS_A_ROUND; i++) call("version");
     }
     await Promise.all(calls);
