@@ -342,7 +342,7 @@ function execute(program: usize): bool {
       case A_CHECK_PKT_LEN: {
         const greater = load<u32>(PKT, PKT_WIRE_LEN) > load<u32>(at, 4);
         runCopy(greater ? at + 16 : at + 16 + <usize>load<u32>(at, 8) * 4);
-        break;
+        return false; // the branches have the rest; OVS's userspace datapath does nothing after them either
       }
       case A_USERSPACE:
         refreshWholeKey();

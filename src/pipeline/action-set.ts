@@ -13,7 +13,7 @@ const FIRST = [
   "dec_mpls_ttl",
   "dec_nsh_ttl",
 ];
-const SETS = new Set(["set_field", "load", "move", "mod", "set_mpls", "set_tunnel"]);
+const SETS = new Set(["set_field", "load", "move", "mod", "set_mpls", "set_tunnel", "set_queue"]);
 /** Of these, one kind only: the first of the list that the set has. */
 const FINAL = ["group", "output", "resubmit", "ct"];
 
@@ -24,11 +24,5 @@ export function orderActionSet(set: readonly Step[]): readonly Step[] {
   const final = FINAL.map(lastOf).find((s) => s !== undefined);
   if (final === undefined) return [];
   const first = FIRST.map(lastOf).filter((s) => s !== undefined);
-  const queue = lastOf("set_queue");
-  return [
-    ...first,
-    ...set.filter((s) => SETS.has(s.action.type)),
-    ...(queue === undefined ? [] : [queue]),
-    final,
-  ];
+  return [...first, ...set.filter((s) => SETS.has(s.action.type)), final];
 }
