@@ -62,6 +62,11 @@ export function makeCase(
   return acceptable(made.groups, made.flows, withChanges(r, made.flows, frames), refused);
 }
 
+/** The frames to trace: none where flows are learned, as OVS's mask of a frame that learns is another (differences.md). */
+function tracedFrames(c: Case, options: JudgeOptions): readonly CaseFrame[] {
+  return c.flows.join().includes("learn(") ? [] : c.frames.slice(0, options.traces);
+}
+
 function isFragment(frame: CaseFrame): boolean {
   const bytes = Buffer.from(frame.hex, "hex");
   $extractor ??= new Extractor(2);
@@ -110,7 +115,7 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
     const refusals: [string, string, string][] = [];
     const c = makeCase(seed, options, (...x) => refusals.push(x));
     for (const [, why] of refusals) result.refused.set(why, (result.refused.get(why) ?? 0) + 1);
-    const traced = c.frames.slice(0, options.traces);
+    const traced = tracedFrames(c, options);
     const cached = runOurs(c, { cache: true, traced });
     result.pipelines++;
     result.frames += c.frames.length;
@@ -146,7 +151,7 @@ async function judgeTheirs(
   result: JudgeResult,
   say: (text: string) => void,
 ): Promise<void> {
-  const traced = c.frames.slice(0, options.traces);
+  const traced = tracedFrames(c, options);
   const real = await theirs.run(c, traced);
   const differ = differences(real, cached);
   if (differ.length === 0) return;

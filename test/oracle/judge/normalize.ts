@@ -58,8 +58,6 @@ function withoutKnown(text: string): string {
       const noPorts = /\bmplsm?,|nw_frag=(first|later)/.test(flow) || /(^|,)(ip|ipv6),/.test(flow);
       const same = part.replace(/(ipv6_label=0x[0-9a-f]+)\/0xfffff\b/g, "$1");
       if (noPorts) return same.replace(/^Megaflow: .*$/m, "Megaflow: not compared");
-      if (/^Final flow: unchanged$/m.test(part))
-        return same.replace(/^(Megaflow: .*dl_vlan=0),dl_vlan_pcp=\d/m, "$1");
       return same.replace(/^Megaflow: .*$/m, (line) =>
         line
           .replace(/(dl_vlan=0),dl_vlan_pcp=\d/, "$1")

@@ -90,7 +90,7 @@ export function withChanges(r: Prng, flows: readonly string[], frames: readonly 
   if (!oneIn(r, 3)) return [...frames];
   return frames.map((f) => {
     if (!oneIn(r, 25)) return f;
-    return { ...f, mods: Array.from({ length: 1 + r.below(2) }, () => makeChange(r, flows)) };
+    return { ...f, mods: [makeChange(r, flows)] };
   });
 }
 
