@@ -1,6 +1,6 @@
 // Builds everything into dist/: the AssemblyScript kernel, then the TypeScript. Run by `npm ci` (prepare) and `npm run build`.
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,4 +38,6 @@ function packageRoot(pkg) {
 mkdirSync(join(root, "dist/src/kernel"), { recursive: true });
 run("the kernel", binOf("assemblyscript", "asc"), ["--target", "release"]);
 run("TypeScript", binOf("typescript", "tsc"), ["-p", "."]);
+// npx makes it executable only the first time that it meets this folder.
+chmodSync(join(root, "dist/src/cli/main.js"), 0o755);
 await import("./build-native.mjs");

@@ -216,3 +216,8 @@ test("what cannot be written is a failure of the run, not a crash", {
   assert.equal(full.stderr, "megaflow: standard output: no space left on device\n");
   assert.equal(full.status, 1);
 });
+
+test("the program can be run as it is", { skip: process.platform === "win32" }, () => {
+  const r = spawnSync(MAIN, ["--version"], { encoding: "utf8" });
+  assert.equal(r.status, 0);
+});
