@@ -68,7 +68,9 @@ function normalize(text: string): string {
  */
 function perPort(text: string): string {
   const tag = /^Flow: .*\bdl_vlan=(\d+),dl_vlan_pcp=(\d+)/.exec(text);
-  return text.replace(/^Datapath actions: (.*)$/gm, (_, actions: string) => {
+  // The priority of a priority tag, which OVS leaves out of the mask (differences.md).
+  const masked = text.replace(/^(Megaflow: .*\bdl_vlan=0),dl_vlan_pcp=\d/gm, "$1");
+  return masked.replace(/^Datapath actions: (.*)$/gm, (_, actions: string) => {
     const tags = tag === null ? [] : [`push_vlan(vid=${tag[1]},pcp=${tag[2]})`];
     const out: string[] = [];
     for (const action of actions.match(/[a-z_]+(\([^)]*\))?|\d+/g) ?? []) {
