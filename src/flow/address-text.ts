@@ -24,13 +24,26 @@ function parsePlainEthernet(text: string, out: Uint8Array): boolean {
       byte = (byte << 4) | d;
       digits++;
     } else {
-      if (text.charCodeAt(i) !== 0x3a || digits === 0 || n === 5) return false;
+      if (text.charCodeAt(i) !== 0x3a || digits === 0 || n === 5) return parseOddEthernet(text, out);
       out[n++] = byte;
       byte = digits = 0;
     }
   }
-  if (n !== 5 || digits === 0) return false;
+  if (n !== 5 || digits === 0) return parseOddEthernet(text, out);
   out[5] = byte;
+  return true;
+}
+
+/** The same with what scanf's %x takes besides: blanks before a number, a sign, 0x. */
+function parseOddEthernet(text: string, out: Uint8Array): boolean {
+  const parts = text.split(":");
+  if (parts.length !== 6) return false;
+  for (const [i, part] of parts.entries()) {
+    const m = /^[ \t]*([+-]?)(?:0[xX])?([0-9a-fA-F]+)$/.exec(part);
+    if (m === null) return false;
+    const byte = Number.parseInt(m[2]!.slice(-2), 16);
+    out[i] = m[1] === "-" ? -byte : byte;
+  }
   return true;
 }
 
@@ -103,6 +116,7 @@ export function parseIpv6(text: string, value: Uint8Array, mask: Uint8Array): vo
       return;
     }
     if (parsePlainIpv6(rest, mask)) return;
+    if (/^[0-9a-fA-F:.]+$/.test(rest)) throw new MegaflowError("ETEXT", `${text}: Invalid IPv6 mask`);
   }
   throw new MegaflowError("ETEXT", `${text}: invalid IPv6 address`);
 }

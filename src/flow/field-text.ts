@@ -232,7 +232,7 @@ function parsePacketType(text: string, value: Uint8Array): void {
 }
 
 const INTEGER_PREFIX = /^(?:0[xX][0-9a-fA-F]*|[+-]?\d+)/;
-const INTEGER = /^(?:0[xX][0-9a-fA-F]*|[+-]?\d+)$/;
+const INTEGER = /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))[ \t\r\n]*$/;
 const SMALL = /^(?:0|[1-9]\d{0,8})$/;
 
 /**
@@ -246,6 +246,7 @@ export function parseInteger(text: string, size: number, out: Uint8Array): boole
     putNumber(n, size, out);
     return true;
   }
+  text = text.trimEnd();
   if (text.startsWith("0x") || text.startsWith("0X")) {
     let i = size - 1;
     let at = text.length;

@@ -14,7 +14,7 @@ import {
   VLAN_PCP,
   VLAN_VID,
 } from "./field.ts";
-import { getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
+import { formatFieldValue, getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
 import { Flow, type Match } from "./flow.ts";
 import * as L from "./layout.ts";
 import type { PortResolver } from "./port-text.ts";
@@ -71,7 +71,12 @@ const $mask = new Uint8Array(128);
 export class MatchBuilder {
   readonly flow: Flow;
   readonly mask: Flow;
+  /** What a switch without a map of tunnel options says to a match on one of them; null when there is none. */
+  refusal: string | null = null;
+  /** No version of OpenFlow can carry the match: part of a field that is matched as a whole, or a field without a number. */
+  uncarriable = false;
   private readonly ports: PortResolver | undefined;
+  private options: Set<Field> | null = null;
 
   constructor(ports?: PortResolver) {
     const match = emptyMatch();
@@ -103,11 +108,10 @@ export class MatchBuilder {
     }
     const field = fieldByMatchName(key);
     if (field !== undefined) {
-      if (value === "") {
-        $value.fill(0, 0, field.valueSize);
-        $mask.fill(0, 0, field.valueSize);
-      } else parseFieldInto(field, value, this.ports, $value, $mask);
-      this.set(field, $value, $mask);
+      // A name alone asks for nothing, but must be a field that can be written so.
+      parseFieldInto(field, value === "" ? "0/0" : value, this.ports, $value, $mask);
+      if (field.size === 0) this.addOption(field);
+      else this.set(field, $value, $mask);
       return true;
     }
     if (key.includes("[")) {
@@ -123,6 +127,14 @@ export class MatchBuilder {
     if (field.prereq === "ethernet") this.defaultPacketType();
   }
 
+  /** A tunnel option: known by name, but only a map (`ovs-ofctl add-tlv-map`) would give it a place. */
+  private addOption(field: Field): void {
+    this.options ??= new Set();
+    if (this.options.has(field)) throw new MegaflowError("ETEXT", `field ${field.name} set multiple times`);
+    this.options.add(field);
+    this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+  }
+
   /** `reg0[0..15]=5` */
   private addSubfield(key: string, text: string): void {
     const sf = parseSubfield(key);
@@ -131,18 +143,20 @@ export class MatchBuilder {
     let value = 0n;
     for (let i = 0; i < 16; i++) value = (value << 8n) | BigInt($value[i]!);
     if (value >> BigInt(sf.bits) !== 0n) {
-      throw new MegaflowError(
-        "ETEXT",
-        `${key}: value 0x${value.toString(16)} does not fit into ${sf.bits} bits`,
-      );
+      const size = sf.field.valueSize;
+      const shown =
+        size > 16 ? `0x${value.toString(16)}` : formatFieldValue(sf.field, $value.subarray(16 - size, 16));
+      throw new MegaflowError("ETEXT", `${key}: value ${shown} does not fit into ${sf.bits} bits`);
     }
     const { field } = sf;
-    if (!field.maskable && sf.bits !== field.bits) {
-      throw new MegaflowError("ETEXT", `${key}: invalid mask for field ${field.name}`);
+    if (field.size === 0) {
+      this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+      return;
     }
     const whole = { field, ofs: 0, bits: field.bits };
     const ones = ((1n << BigInt(sf.bits)) - 1n) << BigInt(sf.ofs);
     const newMask = readSubfield(this.mask, whole) | ones;
+    if (!field.maskable && newMask !== (1n << BigInt(field.bits)) - 1n) this.uncarriable = true;
     const newValue = (readSubfield(this.flow, whole) & ~ones) | (value << BigInt(sf.ofs));
     for (let i = 0; i < field.valueSize; i++) {
       const shift = BigInt(8 * (field.valueSize - 1 - i));
@@ -194,6 +208,7 @@ export function parseMatch(text: string, ports?: PortResolver): Match {
     }
     throw unknownKey(key, value).at({ column });
   }
+  if (builder.refusal !== null) throw new MegaflowError("EUNSUPPORTED", "tunnel options are not supported");
   return builder;
 }
 

@@ -24,8 +24,8 @@ export function parseSubfieldPrefix(text: string): { subfield: Subfield; rest: s
   if (range === null) {
     throw new MegaflowError("ETEXT", `${text}: syntax error expecting [] or [<bit>] or [<start>..<end>]`);
   }
-  const start = Number(range[1]);
-  const end = range[2] === undefined ? start : Number(range[2]);
+  const start = toInt(range[1]!);
+  const end = range[2] === undefined ? start : toInt(range[2]);
   const wide = `is not valid because field is only ${field.bits} bits wide`;
   if (start > end) {
     throw new MegaflowError("ETEXT", `${text}: starting bit ${start} is after ending bit ${end}`);
@@ -38,6 +38,14 @@ export function parseSubfieldPrefix(text: string): { subfield: Subfield; rest: s
     subfield: { field, ofs: start, bits: end - start + 1 },
     rest: brackets.slice(range[0].length),
   };
+}
+
+/** A decimal number as scanf's %d stores it: held to 64 bits, then cut to 32. */
+function toInt(text: string): number {
+  if (text.length < 10) return Number(text);
+  const value = BigInt(text.replace("+", ""));
+  const limit = (1n << 63n) - 1n;
+  return Number(BigInt.asIntN(32, value > limit ? limit : value < -limit - 1n ? 0n : value));
 }
 
 /** Parses a text that is one subfield. Throws ETEXT in OVS's words. */

@@ -31,12 +31,9 @@ export function parseActions(text: string, context: ActionContext = {}): Action[
   const base = (context.column ?? 1) - 1;
   const actions = parseList(text, base, null, context);
   if (context.match !== undefined) {
-    const error = checkActions(actions, context.match, context.tableId ?? 255);
-    if (error !== null) {
-      throw new MegaflowError("ETEXT", `actions are invalid with specified match (${error})`, {
-        column: base + 1,
-      });
-    }
+    const { error, refusal } = checkActions(actions, context);
+    const message = error === null ? refusal : `actions are invalid with specified match (${error})`;
+    if (message !== null) throw new MegaflowError("ETEXT", message, { column: base + 1 });
   }
   return actions;
 }

@@ -4,6 +4,7 @@
 // a key that the command does not know is tried as a match field and else refused.
 
 import type { Match } from "../../flow/flow.ts";
+import * as L from "../../flow/layout.ts";
 import { formatMatch, MatchBuilder, normalizeMatch, unknownKey } from "../../flow/match.ts";
 import { parsePort } from "../../flow/port-text.ts";
 import { MegaflowError } from "../../lib/errors.ts";
@@ -126,10 +127,24 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   }
 
   const match: Match = { flow: builder.flow, mask: builder.mask };
-  const context = { ...names, match, tableId, column: actionsAt + 1 };
+  const uncarriable =
+    builder.uncarriable || match.mask.get16(L.O_TUN_TOS) !== 0 || match.mask.get32(L.O_SKB_PRIORITY) !== 0;
+  const isNewer = flags.resetCounts || flags.noPacketCounts || flags.noByteCounts;
+  const context: ActionContext = {
+    ...names,
+    match,
+    tableId,
+    column: actionsAt + 1,
+    refusal: builder.refusal,
+    versions: uncarriable ? "none" : isNewer ? "newer" : "any",
+  };
   const actions = isDelete ? [] : parseActions(line.slice(actionsAt), context);
   const before = { flow: match.flow.clone(), mask: match.mask.clone() };
   const changed = normalizeMatch(match);
+  // What has been recirculated or hashed is the switch's own.
+  if (isAdd && (match.flow.get32(L.O_RECIRC_ID) !== 0 || match.mask.get32(L.O_DP_HASH) !== 0))
+    builder.refusal ??= "OFPBRC_EPERM";
+  if (builder.refusal !== null) throw new MegaflowError("ETEXT", builder.refusal, { column: 1 });
   if (newCookie === ALL_ONES) newCookie = isAdd ? 0n : null;
   const mod: FlowMod = {
     command,

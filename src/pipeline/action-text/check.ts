@@ -10,6 +10,7 @@ import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
 import { type Action, type LearnSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
+import type { ActionContext } from "./context.ts";
 import { numberOf } from "./number.ts";
 import { isOutputPort } from "./output.ts";
 
@@ -27,8 +28,34 @@ interface Known {
   vlans: number;
 }
 
-/** Null when the actions fit, else the OpenFlow name of the error. Settles the `fact` of mod actions. */
-export function checkActions(actions: readonly Action[], match: Match, tableId: number): string | null {
+/** What is wrong with actions, as names of OpenFlow errors; null for nothing. */
+export interface Verdict {
+  /** What keeps ovs-ofctl from sending the flow. */
+  readonly error: string | null;
+  /** What a switch answers to it. */
+  readonly refusal: string | null;
+}
+
+/** What only OpenFlow 1.0 takes has been seen, what 1.0 does not take, and what a switch refuses in every version. */
+let $needsOld = false;
+let $needsNew = false;
+let $refusal: string | null = null;
+
+/** Whether the actions fit the context's match. Settles the `fact` of mod actions. */
+export function checkActions(
+  actions: readonly Action[],
+  context: ActionContext & { readonly match?: Match },
+): Verdict {
+  const match = context.match!;
+  $needsOld = false;
+  $needsNew = context.versions === "newer";
+  $refusal = context.refusal ?? null;
+  let error = checkAll(actions, match, context.tableId ?? 255);
+  if (context.versions === "none" || ($needsOld && $needsNew)) error ??= "OFPBAC_MATCH_INCONSISTENT";
+  return { error, refusal: $refusal };
+}
+
+function checkAll(actions: readonly Action[], match: Match, tableId: number): string | null {
   $depth = 0;
   const ctState = match.flow.get8(L.O_CT_STATE);
   $isNotInvalid =
@@ -88,9 +115,11 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "set_field":
       return checkSet(action.field, known);
     case "load":
-      return (
-        checkSet(action.dst.field, known) ?? (action.dst.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT")
-      );
+      if (!action.dst.field.writable) {
+        $refusal ??=
+          action.dst.field.codePoints.length === 0 ? "OFPBAC_BAD_SET_LEN" : "OFPBAC_BAD_SET_ARGUMENT";
+      }
+      return checkSet(action.dst.field, known);
     case "move":
       return checkSource(action.src, flow) ?? checkDestination(action.dst, flow);
     case "push":
@@ -105,9 +134,10 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
         known.vlans--;
         flow.set32(L.O_VLAN0, flow.get32(L.O_VLAN1));
         flow.set32(L.O_VLAN1, 0);
-      }
+      } else $needsOld = true;
       return null;
     case "push_vlan":
+      $needsNew = true;
       if (known.vlans === 2) return "OFPBAC_BAD_TAG";
       known.vlans++;
       flow.set32(L.O_VLAN1, flow.get32(L.O_VLAN0));
@@ -120,7 +150,24 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       flow.set8(L.O_NW_PROTO, 0);
       return null;
     case "pop_mpls":
+      needsOldUnless(isPresent("mpls", flow));
       flow.set16(L.O_DL_TYPE, action.ethertype);
+      return null;
+    case "set_mpls":
+    case "dec_mpls_ttl":
+      needsOldUnless(isPresent("mpls", flow));
+      return null;
+    case "dec_ttl":
+      needsOldUnless(isPresent("ip", flow));
+      return null;
+    case "dec_nsh_ttl":
+      needsOldUnless(isPresent("nsh", flow));
+      return null;
+    case "fin_timeout":
+      needsOldUnless(isPresent("ip", flow) && flow.get8(L.O_NW_PROTO) === 6);
+      return null;
+    case "encap":
+      $needsNew = true;
       return null;
     case "resubmit":
       return !action.withCt || isCtKnown(flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
@@ -133,8 +180,11 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "ct":
       return checkCt(action, known);
     case "delete_field":
-      return action.field.name.startsWith("tun_metadata") ? null : "OFPBAC_BAD_ARGUMENT";
+      if (!action.field.name.startsWith("tun_metadata")) return "OFPBAC_BAD_ARGUMENT";
+      noteOption(action.field);
+      return null;
     case "meter":
+      $needsNew = true;
       return action.meterId === 0 || action.meterId > 0xffff0000 ? "OFPMMFC_INVALID_METER" : null;
     case "goto_table":
       return tableId !== 255 && action.table <= tableId ? "OFPBIC_BAD_TABLE_ID" : null;
@@ -145,7 +195,19 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
 
 /** A field to read: its prerequisites must hold. */
 function checkSource(sf: Subfield, flow: Flow): string | null {
+  noteOption(sf.field);
+  if (sf.field.codePoints.length === 0) $refusal ??= "OFPBMC_BAD_FIELD";
   return isPresent(sf.field.prereq, flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
+}
+
+/** A switch knows a tunnel option by a map (`ovs-ofctl add-tlv-map`) alone. */
+function noteOption(field: Field): void {
+  if (field.size === 0) $refusal ??= "NXFMFC_INVALID_TLV_FIELD";
+}
+
+/** An action that could do nothing on the packets that match is let through by OpenFlow 1.0 alone. */
+function needsOldUnless(fits: boolean): void {
+  if (!fits) $needsOld = true;
 }
 
 /** A field to write: its prerequisites must hold and it must not be read-only. */
@@ -154,6 +216,7 @@ function checkDestination(sf: Subfield, flow: Flow): string | null {
 }
 
 function checkSet(field: Field, known: Known): string | null {
+  noteOption(field);
   if (!isPresent(field.prereq, known.flow)) return "OFPBAC_MATCH_INCONSISTENT";
   if (field === VLAN_VID && known.vlans === 0) return "OFPBAC_MATCH_INCONSISTENT";
   return null;
@@ -164,16 +227,22 @@ function settleMod(action: Action & { type: "mod" }, known: Known): void {
   const settled = action as { fact: number };
   if (action.name.endsWith("vlan_vid") || action.name.endsWith("vlan_pcp")) {
     settled.fact = known.vlans > 0 ? 1 : 0;
+    if (known.vlans === 0 && action.name.startsWith("set_")) $needsOld = true;
     known.flow.set16(L.O_VLAN0_TCI, known.flow.get16(L.O_VLAN0_TCI) | CFI);
     if (known.vlans === 0) known.vlans = 1;
   } else if (action.name.startsWith("mod_tp_")) {
-    settled.fact = known.flow.get8(L.O_NW_PROTO);
-  }
+    const proto = known.flow.get8(L.O_NW_PROTO);
+    settled.fact = proto;
+    const notLater = (known.flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) === 0;
+    needsOldUnless(isPresent("ip", known.flow) && notLater && (proto === 6 || proto === 17 || proto === 132));
+  } else if (action.name === "mod_nw_src" || action.name === "mod_nw_dst") {
+    needsOldUnless(isPresent("ipv4", known.flow));
+  } else if (action.name.startsWith("mod_nw_")) needsOldUnless(isPresent("ip", known.flow));
 }
 
 function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   const flow = known.flow;
-  const dlType = flow.get16(L.O_DL_TYPE);
+  const dlType = typeOf(flow);
   const proto = flow.get8(L.O_NW_PROTO);
   const inconsistent = "OFPBAC_MATCH_INCONSISTENT";
   if (dlType !== ETH_IP && dlType !== ETH_IPV6) return inconsistent;
@@ -191,6 +260,8 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   if (!action.commit && (action.exec.length > 0 || (nat !== null && nat.kind !== "undo"))) {
     return "OFPBAC_BAD_ARGUMENT";
   }
+  // A range from port 0 does not survive the way to the switch.
+  if (nat !== null && nat.minPort === 0 && nat.maxPort !== 0) $refusal ??= "OFPBAC_BAD_ARGUMENT";
   return checkNested(action.exec, known, 255);
 }
 
@@ -199,6 +270,7 @@ function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
   const learned = new Flow();
   for (const { kind, src, dst } of specs) {
     if (!(src instanceof Uint8Array)) {
+      if (src.field.codePoints.length === 0) $refusal ??= "OFPBAC_BAD_SET_TYPE";
       const error = checkSource(src, flow);
       if (error !== null) return error;
     }
@@ -227,9 +299,15 @@ function isCtKnown(flow: Flow): boolean {
   return (flow.get8(L.O_CT_STATE) & CS_OF_CONNECTION) !== 0 || $isNotInvalid;
 }
 
+/** The Ethernet type, which for packets without an Ethernet header is in packet_type. */
+function typeOf(flow: Flow): number {
+  const packetType = flow.get32(L.O_PACKET_TYPE);
+  return packetType >>> 16 === 1 ? packetType & 0xffff : flow.get16(L.O_DL_TYPE);
+}
+
 /** Whether packets that match `flow` have the fields that `prereq` stands for. */
 export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
-  const dlType = flow.get16(L.O_DL_TYPE);
+  const dlType = typeOf(flow);
   const isIpv4 = dlType === ETH_IP;
   const isIpv6 = dlType === ETH_IPV6;
   const isIp = isIpv4 || isIpv6;

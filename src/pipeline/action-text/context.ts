@@ -15,6 +15,13 @@ export interface ActionContext {
   readonly match?: Match;
   /** The flow's table, for the direction of goto_table; 255 or absent when not known. */
   readonly tableId?: number;
+  /**
+   * What the flow's keys leave of OpenFlow's versions: "newer" when 1.0 does not have one of them, "none" when no version
+   * can carry the match.
+   */
+  readonly versions?: "any" | "newer" | "none";
+  /** What a switch answers to the match, whatever the actions are. */
+  readonly refusal?: string | null;
   /** False in group buckets and other places that take actions but no instructions. Default true. */
   readonly instructions?: boolean;
   /** Column of the text's first character in its line, for errors; default 1. */

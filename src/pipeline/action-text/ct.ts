@@ -8,7 +8,7 @@ import { parseSubfield } from "../../flow/subfield.ts";
 import type { MegaflowError } from "../../lib/errors.ts";
 import type { Action, NatSpec } from "../action.ts";
 import { type ActionContext, atValue, type ParseNested } from "./context.ts";
-import { ipv4Address, readSmallInteger } from "./number.ts";
+import { readSmallInteger } from "./number.ts";
 import { Scanner } from "./scan.ts";
 import { tableFromText } from "./table-text.ts";
 
@@ -105,7 +105,7 @@ export function parseNat(at: Scanner): NatSpec {
 
 type NatRange = Pick<NatSpec, "minAddr" | "maxAddr" | "minPort" | "maxPort">;
 
-const IPV4 = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}/;
+const IPV4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)/;
 const IPV6_BARE = /^[0-9a-fA-F:.]{1,46}/;
 const IPV6_BRACKETED = /^\[([0-9a-fA-F:.]{1,46})\]/;
 
@@ -122,9 +122,10 @@ function parseNatRange(at: Scanner): NatRange {
     const rest = text.slice(pos);
     if (!ipv6) {
       const m = IPV4.exec(rest);
-      const bytes = m === null ? null : ipv4Address(m[0]);
-      if (bytes !== null) pos += m![0].length;
-      return bytes;
+      if (m === null) return null;
+      pos += m[0].length;
+      // Each number is cut to 8 bits.
+      return Uint8Array.from(m.slice(1), (digits) => Number(BigInt(digits) & 0xffn));
     }
     const m = IPV6_BARE.exec(rest) ?? IPV6_BRACKETED.exec(rest);
     if (m === null) return null;
@@ -151,8 +152,6 @@ function parseNatRange(at: Scanner): NatRange {
       if (m[3] === "") throw wrong();
       maxPort = Number(m[3]) & 0xffff;
       if (minPort > maxPort) throw wrong();
-      // A range from port 0 does not survive the way to the switch.
-      if (minPort === 0 && maxPort !== 0) throw at.errorAtValue("OFPBAC_BAD_ARGUMENT");
     }
   }
   if (pos !== text.length) {

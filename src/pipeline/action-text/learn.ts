@@ -129,10 +129,10 @@ function parseFieldSpec(whole: string, at: Scanner, field: Field, context: Actio
 }
 
 /** learn has no room for the long numbers of experimenters' fields, nor for fields without a number. */
-function refuseExperimenter(whole: string, at: Scanner, field: Field): void {
+function refuseExperimenter(whole: string, at: Scanner, field: Field, name = at.key): void {
   const code = field.codePoints[0];
   if (code === undefined || code.experimenter !== 0) {
-    throw at.errorAtKey(`${whole}: experimenter OXM field '${at.key}' not supported`);
+    throw at.errorAtKey(`${whole}: experimenter OXM field '${name}' not supported`);
   }
 }
 
@@ -188,6 +188,7 @@ function parseLoadSpec(at: Scanner): LearnSpec {
   const value = leadingInteger(text);
   if (value !== null && (bracket < 0 || dash < 0 || dash < bracket)) {
     const dst = atValue(at, () => parseSubfield(text.slice(arrow + 2)));
+    refuseExperimenter(text, at, dst.field, text.slice(arrow + 2).replace(/\[.*/, ""));
     if (value >> BigInt(dst.bits) !== 0n) {
       throw at.errorAtValue(`${text}: value does not fit into ${dst.bits} bits`);
     }

@@ -1,7 +1,7 @@
 // Actions that send a packet somewhere (ovs-actions(7), "Output Actions"): text in.
 
 import { parsePort } from "../../flow/port-text.ts";
-import { parseSubfieldPrefix } from "../../flow/subfield.ts";
+import { parseSubfield } from "../../flow/subfield.ts";
 import {
   type Action,
   OFPP_ALL,
@@ -38,8 +38,7 @@ export function parseOutput(at: Scanner, context: ActionContext): Action {
   if (port !== undefined) return outputTo(port);
   if (text.includes("port") && text.includes("max_len")) return parseOutputTrunc(at, context);
   try {
-    const { subfield } = parseSubfieldPrefix(text);
-    return { type: "output_reg", src: subfield, maxLen: MAX_LEN_ALL };
+    return { type: "output_reg", src: parseSubfield(text), maxLen: MAX_LEN_ALL };
   } catch {
     throw at.errorAtValue(`${text}: output to unknown port`);
   }

@@ -1,7 +1,7 @@
 // Actions that change fields (ovs-actions(7), "Field Modification Actions"): text in.
 
 import { type Field, fieldByName, NW_TOS, type Subfield, VLAN_VID } from "../../flow/field.ts";
-import { parseField } from "../../flow/field-text.ts";
+import { formatFieldValue, parseField } from "../../flow/field-text.ts";
 import { parseSubfield, parseSubfieldPrefix } from "../../flow/subfield.ts";
 import type { Action, ModName } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
@@ -39,16 +39,28 @@ export function parseSetField(at: Scanner, context: ActionContext): Action {
   const [text, name] = splitArrow(at);
   const field = fieldByPlainName(name);
   if (field === undefined) throw at.errorAtValue(`${name} is not a valid OXM field name`);
-  if (!field.writable) throw at.errorAtValue(`${field.name} is read-only`);
+  if (!field.writable) throw at.errorAtValue(`${name} is read-only`);
   const parsed = atValue(at, () => parseField(field, text, context.portByName));
   const mask = numberOf(parsed.mask);
-  const value = numberOf(parsed.value) & mask;
-  if (!isValidValue(field, value)) {
-    throw at.errorAtValue(`${text} is not a valid value for field ${field.name}`);
+  const given = numberOf(parsed.value);
+  const value = given & mask;
+  if (!isValidValue(field, given)) {
+    throw at.errorAtValue(`${text} is not a valid value for field ${name}`);
   }
   // A VLAN ID is set together with the bit that says there is a tag (ovs-fields(7), vlan_vid).
-  if (field === VLAN_VID && (value & 0x1000n) === 0n) throw at.errorAtValue("OFPBAC_BAD_SET_ARGUMENT");
+  // OpenFlow 1.0 takes a value without it, and sends the bits of the ID alone.
+  if (field === VLAN_VID && (value & 0x1000n) === 0n) return loadOfVid(at, value, mask & 0xfffn);
   return { type: "set_field", field, value: runOfValue(field, value), mask: runOfMask(field, mask) };
+}
+
+/** A load of the bits that a mask has, when they stand side by side. */
+function loadOfVid(at: Scanner, value: bigint, mask: bigint): Action {
+  let ofs = 0;
+  while (ofs < 12 && ((mask >> BigInt(ofs)) & 1n) === 0n) ofs++;
+  let bits = 0;
+  while (ofs + bits < 12 && ((mask >> BigInt(ofs + bits)) & 1n) === 1n) bits++;
+  if (bits === 0 || mask >> BigInt(ofs + bits) !== 0n) throw at.errorAtValue("OFPBAC_BAD_SET_ARGUMENT");
+  return { type: "load", dst: { field: VLAN_VID, ofs, bits }, value: value >> BigInt(ofs) };
 }
 
 /** Whether a value has no bit that its field cannot hold. */
@@ -69,7 +81,8 @@ export function parseLoad(at: Scanner): Action {
     throw at.errorAtValue(`${at.value}: cannot parse integer value`);
   }
   if (value >> BigInt(dst.bits) !== 0n) {
-    throw at.errorAtValue(`${at.value}: value 0x${value.toString(16)} does not fit into ${dst.bits} bits`);
+    const shown = formatFieldValue(dst.field, bytesOf(value, dst.field.valueSize));
+    throw at.errorAtValue(`${at.value}: value ${shown} does not fit into ${dst.bits} bits`);
   }
   return { type: "load", dst, value };
 }

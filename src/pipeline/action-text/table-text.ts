@@ -4,9 +4,9 @@ import type { ActionContext } from "./context.ts";
 
 /** The table of a text; null when there is none. */
 export function tableFromText(text: string, context: ActionContext): number | null {
-  if (/^[0-9]+$/.test(text)) {
+  if (/^[ \t]*[+-]?[0-9]+$/.test(text)) {
     const number = Number(text);
-    return number <= 255 ? number : null;
+    return number >= 0 && number <= 255 ? Math.abs(number) : null;
   }
   const quoted = /^"(.*)"$/.exec(text);
   return context.tableByName?.(quoted === null ? text : quoted[1]!) ?? null;
