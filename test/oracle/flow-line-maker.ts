@@ -97,7 +97,11 @@ export class FlowLineMaker extends FlowTextMaker {
   bad(): string {
     if (this.below(25) === 0) return this.pick(BAD_FLOWS);
     if (this.below(25) === 0) return `${this.pick(SETTINGS)[0]},actions=${this.pick(BAD_ACTIONS)}`;
-    let text = this.good();
+    return this.mangled(this.good());
+  }
+
+  /** A text with one to three things broken, as one line. */
+  mangled(text: string): string {
     for (let n = 1 + this.below(3); n > 0; n--) text = this.broken(text);
     return text.replaceAll("\n", " ");
   }

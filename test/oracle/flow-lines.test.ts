@@ -83,7 +83,9 @@ async function theirVerdicts(ovs: Ovs, file: string, lines: readonly string[]): 
 async function theirAnswer(ovs: Ovs, file: string, line: string): Promise<string> {
   writeFileSync(file, `${line.replace("check_overlap", "send_flow_rem")}\n`);
   let answer = "";
-  for (const version of ["OpenFlow10", "OpenFlow15"]) {
+  // OpenFlow 1.0 has no action set, and drops what is meant for it.
+  const versions = /write_actions|clear_actions/.test(line) ? ["OpenFlow15"] : ["OpenFlow10", "OpenFlow15"];
+  for (const version of versions) {
     const said = await ovs.ofctl(["-O", version, "add-flows", "br0", file]).then(
       () => "",
       (error: Error) => error.message,

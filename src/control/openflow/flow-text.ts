@@ -3,7 +3,7 @@
 // Which keys are known depends on the command, as in ovs-ofctl: delete has no actions, only add has importance, and so on;
 // a key that the command does not know is tried as a match field and else refused.
 
-import type { Match } from "../../flow/flow.ts";
+import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { formatMatch, MatchBuilder, normalizeMatch, unknownKey } from "../../flow/match.ts";
 import { parsePort } from "../../flow/port-text.ts";
@@ -139,7 +139,8 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     versions: uncarriable ? "none" : isNewer ? "newer" : "any",
   };
   const actions = isDelete ? [] : parseActions(line.slice(actionsAt), context);
-  const before = { flow: match.flow.clone(), mask: match.mask.clone() };
+  $before.flow.copyFrom(match.flow);
+  $before.mask.copyFrom(match.mask);
   const changed = normalizeMatch(match);
   // What has been recirculated or hashed is the switch's own.
   if (isAdd && (match.flow.get32(L.O_RECIRC_ID) !== 0 || match.mask.get32(L.O_DP_HASH) !== 0))
@@ -162,9 +163,12 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     outPort,
     outGroup,
   };
-  if (changed) normalized.set(mod, before);
+  if (changed) normalized.set(mod, { flow: $before.flow.clone(), mask: $before.mask.clone() });
   return mod;
 }
+
+/** A line's match before it was normalized. */
+const $before = { flow: new Flow(), mask: new Flow() };
 
 /** The matches of flow-mods as they were written, where a field was dropped for want of its prerequisites. */
 const normalized = new WeakMap<FlowMod, Match>();

@@ -176,6 +176,9 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "clone":
       return checkNested(action.actions, known, tableId);
     case "write_actions":
+      for (const inner of action.actions) {
+        if (NOT_IN_A_SET.has(inner.type)) $refusal ??= "OFPBAC_BAD_TYPE";
+      }
       return checkNested(action.actions, known, 255);
     case "ct":
       return checkCt(action, known);
@@ -192,6 +195,27 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return null;
   }
 }
+
+/** Actions that have no place in an action set's order. */
+const NOT_IN_A_SET: ReadonlySet<Action["type"]> = new Set<Action["type"]>([
+  "bundle",
+  "check_pkt_larger",
+  "clone",
+  "conjunction",
+  "controller",
+  "enqueue",
+  "exit",
+  "fin_timeout",
+  "learn",
+  "multipath",
+  "note",
+  "output_reg",
+  "output_trunc",
+  "pop",
+  "pop_queue",
+  "push",
+  "sample",
+]);
 
 /** A field to read: its prerequisites must hold. */
 function checkSource(sf: Subfield, flow: Flow): string | null {
