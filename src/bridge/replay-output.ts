@@ -1,5 +1,15 @@
 // The folder a replay writes (DESIGN section 6): what each port sent, a verdict a line, and at the end the dumps.
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DROP_PIPELINE } from "../datapath/abi.ts";
 import type { Verdict } from "../datapath/datapath.ts";
@@ -94,10 +104,14 @@ export class ReplayOutput {
   readonly #ports = new Map<number, CaptureWriter>();
   readonly #verdicts: TextFile;
 
-  /** Makes the folder (its parents too) and a capture for each of `ports`. Throws MegaflowError EFILE. */
+  /**
+   * Makes the folder (its parents too) and a capture for each of `ports`. The port captures of an earlier run there go: one of a
+   * port that now sends nothing would pass for this run's. Throws MegaflowError EFILE.
+   */
   constructor(dir: string, ports: Iterable<number>) {
     this.dir = dir;
     makeFolder(resolve(dir), dir);
+    for (const name of readdirSync(dir)) if (/^port-\d+\.pcap$/.test(name)) rmSync(join(dir, name));
     this.#verdicts = new TextFile(join(dir, "verdicts.jsonl"));
     for (const no of ports) this.#writer(no);
   }
