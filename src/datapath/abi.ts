@@ -114,6 +114,11 @@ export const A_TRUNC = 14; //       max_len, for the next output
 export const A_DROP = 15; //        drop reason
 export const A_CHECK_PKT_LEN = 16; // length, words of the program if greater, words of the program otherwise, both programs
 export const A_SAMPLE = 17; //      probability (of 2^32 - 1), a program
+export const A_PUSH_ETH = 18; //    dl_dst, dl_src: 12 bytes as in a frame; a frame that has an Ethernet header is left alone
+export const A_POP_ETH = 19;
+export const A_PUSH_NSH = 20; //    size in bytes, the header (RFC 8300) as in a frame
+export const A_POP_NSH = 21;
+export const A_ADD_MPLS = 22; //    lse, ethertype: before the whole frame, its Ethernet header too
 
 // What A_SET changes, and the flow-key blocks whose value and mask follow.
 export const SET_ETHERNET = 1; //   B_ETH: dl_dst, dl_src
@@ -130,6 +135,7 @@ export const SET_ICMPV6 = 11; //    B_IP4: tp_src = type, tp_dst = code
 export const SET_PKT_MARK = 12; //  B_VLAN: pkt_mark
 export const SET_SKB_PRIORITY = 13; // B_VLAN: skb_priority
 export const SET_TUNNEL = 14; //    B_TUN, B_TUN2, B_TUN_IPV6_SRC, B_TUN_IPV6_DST, B_TUN_TP: the key only, used by the port that sends it
+export const SET_NSH = 16; //       B_EXTRA: nsh_flags, nsh_ttl, nsh_spi, nsh_si; B_NSH: nsh_c1 to nsh_c4
 export const SET_ND_EXT = 15; //    B_EXTRA: nd_reserved; B_IP4: tcp_flags = nd_options_type
 
 export const CT_F_COMMIT = 1;

@@ -24,6 +24,7 @@ import {
 import { unreachable } from "../lib/assert.ts";
 import { formatIpv4, formatIpv6, formatMac } from "../packet/address.ts";
 import type { CtNat, DatapathAction, SetHeader, Userspace } from "./action.ts";
+import { formatNshFields, formatNshHeader } from "./nsh-text.ts";
 import { SET_FIELDS, type SetField, type SetFieldForm } from "./set-fields.ts";
 
 export interface ActionTextOptions {
@@ -71,6 +72,16 @@ function formatAction(action: DatapathAction, portName: PortName, options: Actio
       return `push_mpls(${formatLabel(action.lse)},eth_type=${hex(action.ethertype)})`;
     case "pop_mpls":
       return `pop_mpls(eth_type=${hex(action.ethertype)})`;
+    case "add_mpls":
+      return `add_mpls(${formatLabel(action.lse)},eth_type=${hex(action.ethertype)})`;
+    case "push_eth":
+      return `push_eth(src=${formatMac(action.src, 0)},dst=${formatMac(action.dst, 0)})`;
+    case "pop_eth":
+      return "pop_eth";
+    case "push_nsh":
+      return `push_nsh(${formatNshHeader(action.header)})`;
+    case "pop_nsh":
+      return "pop_nsh()";
     case "ct":
       return formatCt(action);
     case "ct_clear":
@@ -113,6 +124,8 @@ function formatSet(header: SetHeader, value: Uint8Array, mask: Uint8Array): stri
       return `skb_mark(${maskedHex(value, mask, O_PKT_MARK)})`;
     case "skb_priority":
       return `skb_priority(${maskedHex(value, mask, O_SKB_PRIORITY)})`;
+    case "nsh":
+      return `nsh(${formatNshFields(value, mask)})`;
     case "tunnel":
       return `tunnel(${formatTunnel(value)})`;
     default: {

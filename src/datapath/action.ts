@@ -45,6 +45,14 @@ export type DatapathAction =
   | { readonly type: "pop_vlan" }
   | { readonly type: "push_mpls"; readonly lse: number; readonly ethertype: number }
   | { readonly type: "pop_mpls"; readonly ethertype: number }
+  /** A label before the whole frame, whatever it begins with. */
+  | { readonly type: "add_mpls"; readonly lse: number; readonly ethertype: number }
+  /** `dst` and `src` are 6 bytes each; the EtherType is that of the frame's packet type. */
+  | { readonly type: "push_eth"; readonly dst: Uint8Array; readonly src: Uint8Array }
+  | { readonly type: "pop_eth" }
+  /** `header`: a whole Network Service Header (RFC 8300), as it stands in a frame. */
+  | { readonly type: "push_nsh"; readonly header: Uint8Array }
+  | { readonly type: "pop_nsh" }
   | {
       readonly type: "ct";
       readonly commit: boolean;

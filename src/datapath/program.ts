@@ -8,7 +8,7 @@ import * as A from "./abi.ts";
 import type { CtNat, DatapathAction, SetHeader, Userspace } from "./action.ts";
 
 /** What each `set` is called in a program, and the flow-key blocks whose value and mask follow (abi.ts, SET_*). */
-const SETS: Readonly<Record<Exclude<SetHeader, "nsh">, { code: number; blocks: readonly number[] }>> = {
+const SETS: Readonly<Record<SetHeader, { code: number; blocks: readonly number[] }>> = {
   eth: { code: A.SET_ETHERNET, blocks: [L.B_ETH] },
   ipv4: { code: A.SET_IPV4, blocks: [L.B_IP4] },
   ipv6: { code: A.SET_IPV6, blocks: [L.B_IP4, L.B_IPV6_SRC, L.B_IPV6_DST, L.B_ADDR] },
@@ -21,6 +21,7 @@ const SETS: Readonly<Record<Exclude<SetHeader, "nsh">, { code: number; blocks: r
   nd: { code: A.SET_ND, blocks: [L.B_ND_TARGET, L.B_ADDR] },
   nd_ext: { code: A.SET_ND_EXT, blocks: [L.B_EXTRA, L.B_IP4] },
   mpls: { code: A.SET_MPLS, blocks: [L.B_MPLS] },
+  nsh: { code: A.SET_NSH, blocks: [L.B_EXTRA, L.B_NSH] },
   skb_mark: { code: A.SET_PKT_MARK, blocks: [L.B_VLAN] },
   skb_priority: { code: A.SET_SKB_PRIORITY, blocks: [L.B_VLAN] },
   tunnel: {
@@ -100,6 +101,28 @@ class Writer {
       case "pop_mpls":
         this.#plain(A.A_POP_MPLS, action.ethertype);
         break;
+      case "add_mpls":
+        this.#plain(A.A_ADD_MPLS, action.lse, action.ethertype);
+        break;
+      case "push_eth": {
+        const start = this.#open();
+        this.#asFrame(action.dst, action.src);
+        this.#close(start, A.A_PUSH_ETH);
+        break;
+      }
+      case "pop_eth":
+        this.#plain(A.A_POP_ETH);
+        break;
+      case "push_nsh": {
+        const start = this.#open();
+        this.#word(action.header.length);
+        this.#asFrame(action.header);
+        this.#close(start, A.A_PUSH_NSH);
+        break;
+      }
+      case "pop_nsh":
+        this.#plain(A.A_POP_NSH);
+        break;
       case "ct":
         this.#ct(action);
         break;
@@ -158,7 +181,6 @@ class Writer {
   }
 
   #set(header: SetHeader, value: Uint8Array, mask: Uint8Array): void {
-    if (header === "nsh") throw new MegaflowError("EUNSUPPORTED", "set(nsh(...)) is not supported");
     assert(value.length >= KEY_SIZE && mask.length >= KEY_SIZE, "a set holds whole flow keys");
     const { code, blocks } = SETS[header];
     const start = this.#open();
@@ -241,6 +263,19 @@ class Writer {
     this.#words.fill(0, this.at, this.at + BLOCK_WORDS);
     if (bytes !== null) this.#bytes.set(bytes, (this.at + BLOCK_WORDS) * 4 - bytes.length);
     this.at += BLOCK_WORDS;
+  }
+
+  /** Bytes as they stand in a frame, a whole number of words in all. */
+  #asFrame(...parts: readonly Uint8Array[]): void {
+    let at = this.at * 4;
+    const size = parts.reduce((n, part) => n + part.length, 0);
+    assert(size % 4 === 0, "a header is a whole number of words");
+    this.#room(size / 4);
+    for (const part of parts) {
+      this.#bytes.set(part, at);
+      at += part.length;
+    }
+    this.at += size / 4;
   }
 
   #room(words: number): void {

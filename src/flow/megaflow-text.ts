@@ -6,6 +6,7 @@ import { formatHex } from "./field-text.ts";
 import { CT_STATE_NAMES, formatFlagsMasked, TCP_FLAG_NAMES, TUN_FLAG_NAMES } from "./flags-text.ts";
 import type { Flow } from "./flow.ts";
 import * as L from "./layout.ts";
+import { formatNshMatch } from "./nsh-text.ts";
 
 const ETH_TYPE_MIN = 0x600;
 
@@ -85,7 +86,7 @@ function payload(out: string[], key: Flow, mask: Flow, dlType: number): void {
       mplsLabels(out, key, mask);
       return;
     case 0x894f:
-      nshHeader(out, key, mask);
+      out.push(`nsh(${formatNshMatch(key, mask)})`);
       return;
     default:
       return;
@@ -201,26 +202,6 @@ function mplsLabels(out: string[], key: Flow, mask: Flow): void {
       part("label", 12, 0xfffff, "0x") + part("tc", 9, 7) + part("ttl", 0, 0xff, "0x") + part("bos", 8, 1);
   }
   out.push(`mpls(${chomp(text)})`);
-}
-
-function nshHeader(out: string[], key: Flow, mask: Flow): void {
-  const path = key.get32(L.O_NSH_PATH_HDR);
-  const m = mask.get32(L.O_NSH_PATH_HDR);
-  let text =
-    byte("flags", key, mask, L.O_NSH_FLAGS) +
-    byte("ttl", key, mask, L.O_NSH_TTL) +
-    byte("mdtype", key, mask, L.O_NSH_MDTYPE) +
-    byte("np", key, mask, L.O_NSH_NP);
-  if (m >>> 8) text += `spi=${hex(path >>> 8)}${m >>> 8 === 0xffffff ? "" : `/${hex(m >>> 8)}`},`;
-  if (m & 0xff) text += number("si", path & 0xff, m & 0xff, 0xff, false);
-  if (key.get8(L.O_NSH_MDTYPE) === 1) {
-    for (let i = 0; i < 4; i++) {
-      const c = mask.get32(L.O_NSH_CONTEXT + 4 * i);
-      if (c === 0) continue;
-      text += `c${i + 1}=${hex(key.get32(L.O_NSH_CONTEXT + 4 * i))}${c === 0xffffffff ? "" : `/${hex(c)}`},`;
-    }
-  }
-  attribute(out, "nsh", text);
 }
 
 function tunnel(out: string[], key: Flow, mask: Flow): void {

@@ -1,5 +1,6 @@
 // Runs a megaflow's program (datapath/abi.ts) on the frame in PKT, and follows it through recirculation, the one loop.
 import {
+  A_ADD_MPLS,
   A_CHECK_PKT_LEN,
   A_CLONE,
   A_CT,
@@ -9,9 +10,13 @@ import {
   A_HASH,
   A_METER,
   A_OUTPUT,
+  A_POP_ETH,
   A_POP_MPLS,
+  A_POP_NSH,
   A_POP_VLAN,
+  A_PUSH_ETH,
   A_PUSH_MPLS,
+  A_PUSH_NSH,
   A_PUSH_VLAN,
   A_RECIRC,
   A_SAMPLE,
@@ -81,6 +86,7 @@ import { makeWritable, output, outputUserspace } from "./output.ts";
 import { parse } from "./parse.ts";
 import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 import { setHeader } from "./rewrite.ts";
+import { addMpls, popEthernet, popNsh, pushEthernet, pushNsh } from "./rewrite-encap.ts";
 import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 
 declare function upcall(): u32;
@@ -294,6 +300,23 @@ function execute(program: usize): bool {
       case A_POP_MPLS:
         if (!makeWritable()) return outOfMemory();
         popMpls(load<u32>(at, 4));
+        break;
+      case A_ADD_MPLS:
+        if (!addMpls(load<u32>(at, 4), load<u32>(at, 8))) return outOfMemory();
+        break;
+      case A_PUSH_ETH:
+        if (!pushEthernet(at + 4)) return outOfMemory();
+        break;
+      case A_POP_ETH:
+        if (!makeWritable()) return outOfMemory();
+        popEthernet();
+        break;
+      case A_PUSH_NSH:
+        if (!pushNsh(at + 8, load<u32>(at, 4))) return outOfMemory();
+        break;
+      case A_POP_NSH:
+        if (!makeWritable()) return outOfMemory();
+        popNsh();
         break;
       case A_CT:
         refreshWholeKey();

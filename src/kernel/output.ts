@@ -131,6 +131,20 @@ function take(bytes: usize): usize {
   return at;
 }
 
+/** Makes room for `size` bytes before the frame, which becomes its own in a new place; false when the output memory is full. */
+export function prepend(size: u32): bool {
+  const len = <usize>load<u32>(PKT, PKT_LEN);
+  const block = take(<usize>HEADROOM + size + len + 16);
+  if (block == 0) return false;
+  const to = block + <usize>HEADROOM;
+  memory.copy(to + size, <usize>load<u32>(PKT, PKT_PTR), len);
+  store<u32>(PKT, <u32>to, PKT_PTR);
+  store<u32>(PKT, <u32>len + size, PKT_LEN);
+  store<u32>(PKT, load<u32>(PKT, PKT_WIRE_LEN) + size, PKT_WIRE_LEN);
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_OWNED, PKT_FLAGS);
+  return true;
+}
+
 /** Makes the frame this frame's own, with room before it and after it; false when the output memory is full. */
 export function makeWritable(): bool {
   const flags = load<u32>(PKT, PKT_FLAGS);

@@ -102,6 +102,7 @@ export function parse(): void {
   store<u32>(PKT, OFFSET_NONE, PKT_L4);
   v128.store(KEY, i64x2.splat(0), O_NW_SRC);
 
+  if ((map & (1 << B_MPLS)) != 0 && load<u32>(KEY, O_PACKET_TYPE) != 0) return parseBare(ptr, end, wireLen);
   if (len < ETHERNET_SIZE) {
     v128.store(KEY, i64x2.splat(0), O_DL_DST);
     store<u32>(PKT, OFFSET_NONE, PKT_L3);
@@ -116,9 +117,23 @@ export function parse(): void {
     at = parseLink(ptr, end);
     type = load<u16>(KEY, O_DL_TYPE);
   }
+  parseNetwork(ptr, at, end, ptr + max(len, wireLen), type);
+}
+
+/** A frame without an Ethernet header: its packet type says what it begins with. */
+function parseBare(ptr: usize, end: usize, wireLen: u32): void {
+  v128.store(KEY, i64x2.splat(0), O_DL_DST);
+  store<u32>(PKT, OFFSET_NONE, PKT_TYPE_OFFSET);
+  const type: u32 = load<u16>(KEY, O_PACKET_TYPE + 2);
+  store<u16>(KEY, <u16>type, O_DL_TYPE);
+  parseNetwork(ptr, ptr, end, max(end, ptr + wireLen), type);
+}
+
+/** `at`: where the network header, or the label before it, stands. */
+function parseNetwork(ptr: usize, at: usize, end: usize, wireEnd: usize, type: u32): void {
   store<u32>(PKT, <u32>(at - ptr), PKT_L3);
-  if (type == BE_IPV4) parseIpv4(ptr, at, end, ptr + max(len, wireLen));
-  else if (type == BE_IPV6) parseIpv6(ptr, at, end, ptr + max(len, wireLen));
+  if (type == BE_IPV4) parseIpv4(ptr, at, end, wireEnd);
+  else if (type == BE_IPV6) parseIpv6(ptr, at, end, wireEnd);
   else if (type == BE_ARP || type == BE_RARP) parseArp(at, end);
   else if (type == BE_MPLS || type == BE_MPLS_MULTICAST) parseMpls(ptr, at, end);
   else if (type == BE_NSH) parseNsh(at, end);

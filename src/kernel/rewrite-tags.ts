@@ -1,6 +1,8 @@
 // VLAN tags and MPLS labels pushed and popped. The frame is owned: HEADROOM bytes before it are free, and the bytes
 // before the change move by four, into the headroom or out of it.
+import { O_PACKET_TYPE } from "../flow/layout.ts";
 import {
+  KEY,
   OFFSET_NONE,
   PKT,
   PKT_F_DIRTY,
@@ -13,6 +15,7 @@ import {
   PKT_TYPE_OFFSET,
   PKT_WIRE_LEN,
 } from "./memory.ts";
+import { poppedBareLabel } from "./rewrite-encap.ts";
 
 const BE_VLAN: u32 = 0x0081;
 const BE_VLAN_SERVICE: u32 = 0xa888;
@@ -85,6 +88,7 @@ export function popVlan(): void {
 
 /** Writes the EtherType, host order: byte 12, or of a tagged frame the two bytes before what follows the tags. */
 function setEtherType(type: u32): void {
+  if (load<u32>(KEY, O_PACKET_TYPE) != 0) return; // no Ethernet header
   const ptr: usize = load<u32>(PKT, PKT_PTR);
   let at: u32 = MACS_SIZE;
   if (isVlan(load<u16>(ptr, MACS_SIZE))) {
@@ -119,4 +123,5 @@ export function popMpls(ethertype: u32): void {
   shift(PKT_L3, -TAG_SIZE);
   shift(PKT_L4, -TAG_SIZE);
   dirty();
+  if (at == 0) poppedBareLabel(ethertype);
 }

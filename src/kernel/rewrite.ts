@@ -13,6 +13,7 @@ import {
   SET_MPLS,
   SET_ND,
   SET_ND_EXT,
+  SET_NSH,
   SET_PKT_MARK,
   SET_SCTP,
   SET_SKB_PRIORITY,
@@ -42,6 +43,7 @@ import {
   PKT_LEN,
   PKT_PTR,
 } from "./memory.ts";
+import { setNsh } from "./rewrite-encap.ts";
 import { BE_IPV4, BE_IPV6, masked16, masked32, setIpv4, setIpv6 } from "./rewrite-ip.ts";
 import { setIcmp, setNd, setNdExtensions, setSctp, setTcp, setUdp } from "./rewrite-transport.ts";
 
@@ -69,6 +71,7 @@ export function setHeader(action: usize): void {
   store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_DIRTY, PKT_FLAGS);
   if (code == SET_ETHERNET) return setEthernet(value, mask);
   if (code == SET_MPLS) return setLabel(value, mask);
+  if (code == SET_NSH) return setNsh(value);
   if (load<u32>(PKT, PKT_L3) == OFFSET_NONE) return;
   if (code == SET_ARP) return setArp(value);
   // Set only where the IP header was found whole.
