@@ -17,11 +17,16 @@ import {
   O_IPV6_SRC,
   O_MPLS_LSE0,
   O_ND_TARGET,
+  O_NSH_CONTEXT,
+  O_NSH_FLAGS,
+  O_NSH_MDTYPE,
+  O_NSH_PATH_HDR,
   O_NW_DST,
   O_NW_PROTO,
   O_NW_SRC,
   O_NW_TOS,
   O_NW_TTL,
+  O_PACKET_TYPE,
   O_PKT_MARK,
   O_SKB_PRIORITY,
   O_TCP_FLAGS,
@@ -30,6 +35,7 @@ import {
   O_VLAN0,
   O_VLAN1,
 } from "../flow/layout.ts";
+import { commitHeaders, type PendingHeaders, PT_ETH } from "./encap.ts";
 import { BOS, commonLabels, countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
 import { countTags } from "./vlan.ts";
 import {
@@ -37,6 +43,7 @@ import {
   ETH_IP,
   ETH_IPV6,
   ETH_MPLS,
+  ETH_NSH,
   isIpType,
   isMplsType,
   PROTO_ICMP,
@@ -55,6 +62,8 @@ const ARP: Fields = [O_NW_SRC, 4, O_NW_DST, 4, O_NW_PROTO, 1, O_ARP_SHA, 6, O_AR
 const ND: Fields = [O_ND_TARGET, 16, O_ARP_SHA, 6, O_ARP_THA, 6];
 const ND_EXT: Fields = [O_IGMP_GROUP, 4, O_TCP_FLAGS, 2];
 const PORTS: Fields = [O_TP_SRC, 2, O_TP_DST, 2];
+/** nsh_mdtype and nsh_np cannot be written. */
+const NSH: Fields = [O_NSH_FLAGS, 2, O_NSH_PATH_HDR, 4, O_NSH_CONTEXT, 16];
 const NO_FIELDS: Fields = [];
 const PRIORITY: Fields = [O_SKB_PRIORITY, 4];
 const MARK: Fields = [O_PKT_MARK, 4];
@@ -63,11 +72,24 @@ const MARK: Fields = [O_PKT_MARK, 4];
  * Appends to `out` what makes the frame like `flow`. Returns true when OVS could not do it in its datapath (ARP, ICMP
  * and ND fields): such a frame takes OVS's slow path, which the trace says; ours does it all the same.
  */
-export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): boolean {
+export function commitActions(
+  flow: Flow,
+  base: Flow,
+  wc: Flow,
+  pending: PendingHeaders,
+  out: DatapathAction[],
+): boolean {
   let slow = false;
-  commitSet("eth", ETH, flow, base, wc, out, true);
+  if (commitHeaders(flow, base, wc, pending, out)) {
+    commitMpls(flow, base, wc, out, pending.pendingEncap);
+    base.set32(O_PACKET_TYPE, flow.get32(O_PACKET_TYPE));
+  }
+  if (flow.get32(O_PACKET_TYPE) === PT_ETH && base.get32(O_PACKET_TYPE) === PT_ETH) {
+    commitSet("eth", ETH, flow, base, wc, out, true);
+  }
   const toPlain = isMplsType(base.get16(O_DL_TYPE)) && !isMplsType(flow.get16(O_DL_TYPE));
-  if (toPlain) commitMpls(flow, base, wc, out);
+  if (toPlain) commitMpls(flow, base, wc, out, false);
+  if (flow.get16(O_DL_TYPE) === ETH_NSH) commitNsh(flow, base, wc, out);
 
   slow = commitNetwork(flow, base, wc, out) || slow;
   const proto = flow.get8(O_NW_PROTO);
@@ -82,7 +104,7 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, out: DatapathAct
   } else if (type === ETH_IPV6 && proto === PROTO_ICMPV6) {
     slow = commitSet("icmpv6", PORTS, flow, base, wc, out, false) || slow;
   }
-  if (!toPlain) commitMpls(flow, base, wc, out);
+  if (!toPlain) commitMpls(flow, base, wc, out, false);
   commitVlan(flow, base, wc, out);
   commitSet("skb_priority", PRIORITY, flow, base, wc, out, true);
   commitSet("skb_mark", MARK, flow, base, wc, out, true);
@@ -116,6 +138,23 @@ function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]):
     slow = commitSet("nd", ND, flow, base, wc, out, true) || slow;
   }
   return slow;
+}
+
+/** All that was looked at is set, changed or not, as OVS does. */
+function commitNsh(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
+  if (!anyDiffers(NSH, flow, base)) return;
+  const mask = new Uint8Array(KEY_SIZE);
+  const value = new Uint8Array(KEY_SIZE);
+  for (let i = 0; i < NSH.length; i += 2) {
+    const end = NSH[i]! + NSH[i + 1]!;
+    for (let at = NSH[i]!; at < end; at++) {
+      mask[at] = wc.bytes[at]!;
+      value[at] = flow.bytes[at]! & wc.bytes[at]!;
+      base.bytes[at] = flow.bytes[at]!;
+    }
+  }
+  value[O_NSH_MDTYPE] = flow.get8(O_NSH_MDTYPE); // says whether there is a context
+  out.push({ type: "set", header: "nsh", value, mask });
 }
 
 function anyDiffers(fields: Fields, flow: Flow, base: Flow): boolean {
@@ -200,14 +239,14 @@ function lookAtStack(flow: Flow, wc: Flow): void {
   }
 }
 
-/** The label stack. What it takes depends on how many entries there are, and a set writes a whole one: lookAtStack(). */
-function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
+/** The label stack. With `encap` labels go before the whole frame. What it takes depends on how many entries there are, and a set writes a whole one: lookAtStack(). */
+function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], encap: boolean): void {
   let baseCount = countLabels(base, null);
   const flowCount = countLabels(flow, null);
   if (baseCount === 0 && flowCount === 0) return;
   let common = commonLabels(flow, flowCount, base, baseCount);
   // (What a pop takes was noted when the action was translated.)
-  if (flowCount > common && isMplsType(base.get16(O_DL_TYPE))) lookAtStack(base, wc);
+  if (!encap && flowCount > common && isMplsType(base.get16(O_DL_TYPE))) lookAtStack(base, wc);
   const type = flow.get16(O_DL_TYPE);
 
   while (baseCount > common) {
@@ -225,7 +264,7 @@ function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): vo
   }
   while (baseCount < flowCount) {
     const value = lse(flow, flowCount - baseCount - 1);
-    out.push({ type: "push_mpls", lse: value, ethertype: type });
+    out.push({ type: encap ? "add_mpls" : "push_mpls", lse: value, ethertype: type });
     pushLabel(base, baseCount, type, null, true);
     setLse(base, 0, value);
     baseCount++;

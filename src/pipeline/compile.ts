@@ -63,6 +63,9 @@ export const S_MULTIPATH = 36;
 export const S_BUNDLE = 37;
 export const S_NAT = 38; //           the nat(...) of a ct: seen in the trace only
 export const S_UNROLL = 39; //        made by freezing: back to a table and a cookie
+export const S_ENCAP = 41;
+export const S_DECAP = 42;
+export const S_DEC_NSH_TTL = 43;
 export const S_MOD_TP = 40; //        mod_tp_src, mod_tp_dst: what they look at depends on the frame
 
 /** One compiled action. Every step has every field, so that all have one shape. */
@@ -189,12 +192,13 @@ function compileAction(action: Action): Step {
     case "dec_ttl":
       return new Step(S_DEC_TTL, action);
     case "dec_nsh_ttl":
-      throw unsupported("dec_nsh_ttl");
+      return new Step(S_DEC_NSH_TTL, action);
     case "set_tunnel":
       return compileSetTunnel(action, action.id);
     case "encap":
+      return new Step(S_ENCAP, action);
     case "decap":
-      throw unsupported(action.type);
+      return new Step(S_DECAP, action);
     case "ct":
       return new Step(S_CT, action, {
         src: typeof action.zone === "number" ? null : action.zone,
@@ -254,7 +258,6 @@ function checkPlace(sf: Subfield): Subfield {
 
 function checkField(field: Field): void {
   if (field.size === 0) throw unsupported(`field ${field.name}`);
-  if (field.prereq === "nsh") throw unsupported(`field ${field.name}`);
 }
 
 /** Whether a change of the field must reach the frame by a datapath action. Tunnel fields count when they are sent. */

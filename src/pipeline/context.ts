@@ -17,6 +17,7 @@ import { OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
 import { commitActions } from "./commit.ts";
 import type { Step } from "./compile.ts";
+import type { PendingHeaders } from "./encap.ts";
 import type { GroupTable } from "./group.ts";
 import type { MacTable } from "./mac-table.ts";
 import type { MeterTable } from "./meter.ts";
@@ -43,6 +44,7 @@ export const X_STACK_TOO_DEEP = 3;
 export const X_NO_RECIRCULATION_CONTEXT = 4;
 export const X_TOO_MANY_MPLS_LABELS = 5;
 export const X_CONGESTION = 6;
+export const X_UNSUPPORTED_PACKET_TYPE = 7;
 
 /** Per X_*: OVS's name for the drop, and its words in a trace. */
 export const FAILURES: readonly { readonly drop: string; readonly text: string }[] = [
@@ -53,6 +55,7 @@ export const FAILURES: readonly { readonly drop: string; readonly text: string }
   { drop: "drop_action_no_recirculation_context", text: "No recirculation context" },
   { drop: "drop_action_too_many_mpls_labels", text: "Too many MPLS labels" },
   { drop: "drop_action_congestion", text: "Congestion Drop" },
+  { drop: "drop_action_unsupported_packet_type", text: "Unsupported packet type" },
 ];
 
 /** What a translation reads and changes outside itself. */
@@ -80,7 +83,7 @@ export interface PendingRecirc {
   readonly nat: NatSpec | null;
 }
 
-export class Context {
+export class Context implements PendingHeaders {
   readonly host: Host;
   /** The flow as the actions leave it. */
   readonly flow = new Flow();
@@ -118,6 +121,9 @@ export class Context {
   thawed = false;
   /** A header was written since the last commit. */
   dirty = false;
+  pendingEncap = false;
+  pendingDecap = false;
+  encapData: Uint8Array = NO_DATA;
   /** Some action sends the frame somewhere. */
   sent = false;
 
@@ -172,6 +178,7 @@ export class Context {
     this.cacheable = true;
     this.thawed = false;
     this.dirty = false;
+    this.forgetPendingHeaders();
     this.sent = false;
     this.freezing = false;
     this.hashFirst = null;
@@ -197,7 +204,15 @@ export class Context {
   commit(): void {
     if (!this.dirty) return;
     this.dirty = false;
-    if (commitActions(this.flow, this.base, this.wc, this.actions)) this.slow = true;
+    if (commitActions(this.flow, this.base, this.wc, this, this.actions)) this.slow = true;
+    this.forgetPendingHeaders();
+  }
+
+  /** The flow is as it was before its outermost header changed, or that is committed. */
+  forgetPendingHeaders(): void {
+    this.pendingEncap = false;
+    this.pendingDecap = false;
+    this.encapData = NO_DATA;
   }
 
   /** The translation ends here and goes on after a recirculation. */
@@ -219,6 +234,8 @@ export class Context {
     clearConntrackFields(this.flow);
   }
 }
+
+const NO_DATA = new Uint8Array(0);
 
 /** OVS's cookie for "no rule yet". */
 export const NO_COOKIE = 0xffffffffffffffffn;

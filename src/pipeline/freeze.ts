@@ -20,6 +20,7 @@ export function freezeSteps(ctx: Context, steps: readonly S.Step[], first: numbe
       case S.S_CONTROLLER:
       case S.S_DEC_TTL:
       case S.S_DEC_MPLS_TTL:
+      case S.S_DEC_NSH_TTL:
         putUnroll(ctx); // a packet-in would tell table and cookie
         break;
       case S.S_RESUBMIT:

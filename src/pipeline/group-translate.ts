@@ -4,7 +4,7 @@ import { O_DP_HASH } from "../flow/layout.ts";
 import { readSubfield, wholeField } from "../flow/subfield.ts";
 import { type Bucket, OFPP_CONTROLLER, OFPP_NONE } from "./action.ts";
 import { bigintBytes } from "./bits.ts";
-import { type Context, X_OK, X_TOO_MANY_MPLS_LABELS } from "./context.ts";
+import { type Context, X_OK, X_TOO_MANY_MPLS_LABELS, X_UNSUPPORTED_PACKET_TYPE } from "./context.ts";
 import { hash2Words, hash64, hashBytes } from "./flow-hash.ts";
 import { finishFreezing } from "./freeze.ts";
 import { type Group, type GroupBucket, watches } from "./group.ts";
@@ -56,9 +56,10 @@ function translateBucket(ctx: Context, bucket: GroupBucket, last: boolean): void
   ctx.flow.copyFrom(oldFlow);
   ctx.dirty = true;
   ctx.wasMpls = oldWasMpls;
+  ctx.forgetPendingHeaders();
   ctx.exit = false;
   // A bucket's own trouble is not the others'; limits of the whole translation stay.
-  if (ctx.error === X_TOO_MANY_MPLS_LABELS) ctx.error = X_OK;
+  if (ctx.error === X_TOO_MANY_MPLS_LABELS || ctx.error === X_UNSUPPORTED_PACKET_TYPE) ctx.error = X_OK;
   ctx.trace = oldTrace;
 }
 

@@ -86,7 +86,7 @@ function firstLabel(flow: Flow, wc: Flow | null): number {
 }
 
 /** Layers 3 and 4 of the key become zero: behind a label they are not known. */
-function clearInner(flow: Flow): void {
+export function clearInner(flow: Flow): void {
   flow.bytes.fill(0, O_NW_SRC, O_NW_SRC + BLOCK_SIZE);
   flow.set8(O_NW_PROTO, 0);
   flow.set8(O_NW_FRAG, 0);

@@ -9,6 +9,7 @@ import {
   O_NW_DST,
   O_NW_PROTO,
   O_NW_SRC,
+  O_PACKET_TYPE,
   O_VLAN0,
   O_VLAN0_TCI,
   O_VLAN1,
@@ -185,7 +186,7 @@ function dependOn(ctx: Context, key: string): void {
 function learn(ctx: Context, port: Port, vlan: number): void {
   const { macs } = ctx.host;
   const { bytes } = ctx.flow;
-  if ((bytes[O_DL_SRC]! & 1) !== 0) return;
+  if ((bytes[O_DL_SRC]! & 1) !== 0 || ctx.flow.get32(O_PACKET_TYPE) !== 0) return;
   const key = macKey(bytes, O_DL_SRC, vlan);
   dependOn(ctx, key);
   ctx.owner.learnedMac = { macs, key, port: port.no };

@@ -1,7 +1,7 @@
 // Output of every kind: to a port, to all, to a controller.
 
 import type { Subfield } from "../flow/field.ts";
-import { O_IN_PORT } from "../flow/layout.ts";
+import { O_IN_PORT, O_PACKET_TYPE } from "../flow/layout.ts";
 import { maskSubfield, readSubfield32 } from "../flow/subfield.ts";
 import {
   OFPP_ALL,
@@ -25,6 +25,10 @@ export function composeOutput(ctx: Context, portNo: number): void {
   }
   if (port.noForward) {
     ctx.report("detail", "OFPPC_NO_FWD set, skipping output");
+    return;
+  }
+  if (ctx.flow.get32(O_PACKET_TYPE) !== 0) {
+    ctx.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.");
     return;
   }
   ctx.commit();

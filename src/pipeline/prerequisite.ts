@@ -7,6 +7,7 @@ import {
   O_DL_TYPE,
   O_NW_FRAG,
   O_NW_PROTO,
+  O_PACKET_TYPE,
   O_TP_DST,
   O_TP_SRC,
   O_VLAN0_TCI,
@@ -42,10 +43,11 @@ export const PRE_ND = 12;
 export const PRE_ND_SOLICIT = 13;
 export const PRE_ND_ADVERT = 14;
 export const PRE_NSH = 15;
+export const PRE_ETHERNET = 16;
 
 const CODES: Readonly<Record<Prerequisite, number>> = {
   none: PRE_NONE,
-  ethernet: PRE_NONE, // every frame is an Ethernet frame here
+  ethernet: PRE_ETHERNET,
   ct: PRE_NONE,
   vlan: PRE_VLAN,
   ipv4: PRE_IPV4,
@@ -74,7 +76,10 @@ export function prerequisiteMet(pre: number, flow: Flow, wc: Flow): boolean {
   switch (pre) {
     case PRE_NONE:
       return true;
+    case PRE_ETHERNET: // packet_type is always looked at
+      return flow.get32(O_PACKET_TYPE) === 0;
     case PRE_VLAN:
+      if (flow.get32(O_PACKET_TYPE) !== 0) return false;
       wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | VLAN_CFI);
       return (flow.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0;
     case PRE_IPV4:

@@ -30,6 +30,7 @@ import { formatActions } from "./action-text.ts";
 import { loadBits } from "./bits.ts";
 import * as S from "./compile.ts";
 import { type Context, X_TOO_MANY_MPLS_LABELS } from "./context.ts";
+import { decrementNshTtl, translateEncap } from "./encap.ts";
 import { finishFreezing } from "./freeze.ts";
 import { chooseLink, chooseMember } from "./link-choice.ts";
 import { countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
@@ -90,6 +91,11 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
       return false;
     case S.S_DEC_MPLS_TTL:
       return decrementMplsTtl(ctx);
+    case S.S_ENCAP:
+      translateEncap(ctx, step);
+      return false;
+    case S.S_DEC_NSH_TTL:
+      return decrementNshTtl(ctx);
     case S.S_ENQUEUE:
       enqueue(ctx, step);
       return false;
@@ -175,9 +181,18 @@ function writeVlan(ctx: Context, step: S.Step): void {
 
 // --- clone, check_pkt_larger -------------------------------------------------------------------------------------
 
+const IRREVERSIBLE: ReadonlySet<number> = new Set([
+  S.S_CT,
+  S.S_METER,
+  S.S_OUTPUT_TRUNC,
+  S.S_ENCAP,
+  S.S_DECAP,
+  S.S_DEC_NSH_TTL,
+]);
+
 /** Actions that a later commit can undo need no clone in the datapath. */
 function reversible(steps: readonly S.Step[]): boolean {
-  return steps.every((s) => s.code !== S.S_CT && s.code !== S.S_METER && s.code !== S.S_OUTPUT_TRUNC);
+  return !steps.some((s) => IRREVERSIBLE.has(s.code));
 }
 
 export function translateClone(ctx: Context, step: S.Step, last: boolean): void {
@@ -204,6 +219,7 @@ export function translateClone(ctx: Context, step: S.Step, last: boolean): void 
   ctx.stack = oldStack;
   ctx.stackBytes = oldStackBytes;
   ctx.flow.copyFrom(oldFlow);
+  ctx.forgetPendingHeaders();
   ctx.dirty = true;
 }
 
@@ -241,6 +257,7 @@ export function checkPacketLarger(ctx: Context, step: S.Step, rest: readonly S.S
     ctx.flow.copyFrom(oldFlow);
     ctx.wasMpls = oldWasMpls;
     ctx.conntracked = oldConntracked;
+    ctx.forgetPendingHeaders();
     ctx.dirty = true;
   };
 

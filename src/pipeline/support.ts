@@ -58,10 +58,7 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable)
         if (!(spec.src instanceof Uint8Array)) checkField(spec.src.field);
       }
       return;
-    case "encap":
-    case "decap":
     case "delete_field":
-    case "dec_nsh_ttl":
       unsupported(action.type);
       return;
     default:
@@ -69,7 +66,7 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable)
 }
 
 function checkField(field: Field): void {
-  if (field.size === 0 || field.prereq === "nsh") unsupported(`field ${field.name}`);
+  if (field.size === 0) unsupported(`field ${field.name}`);
 }
 
 function unsupported(what: string): never {

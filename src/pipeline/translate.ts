@@ -39,6 +39,7 @@ import {
   X_STACK_TOO_DEEP,
   X_TOO_MANY_RESUBMITS,
 } from "./context.ts";
+import { translateDecap } from "./encap.ts";
 import { finishFreezing, freezeSteps, thaw } from "./freeze.ts";
 import { translateGroup } from "./group-translate.ts";
 import { isLearned, translateLearn } from "./learn.ts";
@@ -368,6 +369,9 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
       case S.S_EXIT:
         ctx.exit = true;
         break;
+      case S.S_DECAP:
+        translateDecap(ctx, step);
+        continue; // what it froze goes on after it
       case S.S_CT_CLEAR:
         if (ctx.conntracked) {
           ctx.clearConntrack();

@@ -4,9 +4,12 @@ import type { Flow } from "../flow/flow.ts";
 import {
   FRAG_LATER,
   KEY_SIZE,
+  O_DL_DST,
   O_DL_TYPE,
   O_IN_PORT,
   O_MPLS_LSE0,
+  O_NSH_FLAGS,
+  O_NSH_PATH_HDR,
   O_NW_FRAG,
   O_NW_PROTO,
   O_NW_TOS,
@@ -37,6 +40,7 @@ export const ETH_RARP = 0x8035;
 export const ETH_IPV6 = 0x86dd;
 export const ETH_MPLS = 0x8847;
 export const ETH_MPLS_MC = 0x8848;
+export const ETH_NSH = 0x894f;
 export const ETH_VLAN = 0x8100;
 export const ETH_VLAN_AD = 0x88a8;
 
@@ -103,6 +107,8 @@ export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
   // What the frame did not come with cannot have been looked at: writes set these bits.
   if (!hasTunnel(original)) clearTunnel(wc);
   if (!isMplsType(original.get16(O_DL_TYPE))) wc.words.fill(0, O_MPLS_LSE0 >> 2, (O_MPLS_LSE0 >> 2) + 3);
+  if (original.get16(O_DL_TYPE) !== ETH_NSH) wc.words.fill(0, O_NSH_FLAGS >> 2, O_TUN_ID >> 2);
+  if (original.get32(O_PACKET_TYPE) !== 0) wc.bytes.fill(0, O_DL_DST, O_DL_TYPE);
   if (!isVlanType(original.get16(O_VLAN0))) wc.words[O_VLAN0 >> 2] = 0;
   if (!isVlanType(original.get16(O_VLAN1))) wc.words[O_VLAN1 >> 2] = 0;
 }
@@ -123,4 +129,6 @@ export function installableWildcards(wc: Flow, original: Flow): void {
   if (wc.get16(O_VLAN0_TCI) === 0) wc.set16(O_VLAN0_TCI, 0xffff);
   if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0 && wc.get16(O_VLAN1_TCI) === 0)
     wc.set16(O_VLAN1_TCI, 0xffff);
+  // Dumps show an NSH by its metadata type, looked at or not: this zero stands in the same block, and keeps it.
+  if (original.get16(O_DL_TYPE) === ETH_NSH) wc.set32(O_NSH_PATH_HDR + 4, 0xffffffff);
 }

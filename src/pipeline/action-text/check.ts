@@ -20,6 +20,13 @@ const ETH_RARP = 0x8035;
 const ETH_IPV6 = 0x86dd;
 const ETH_NSH = 0x894f;
 const CFI = 0x1000;
+/** The packet type that each encap makes (namespace << 16 | EtherType). */
+const ENCAP_TYPES = { ethernet: 0, nsh: 0x1894f, mpls: 0x18847, mpls_mc: 0x18848 } as const;
+
+function isIp(flow: Flow): boolean {
+  const dlType = typeOf(flow);
+  return dlType === ETH_IP || dlType === ETH_IPV6;
+}
 
 /** What is known of a packet at some action: a copy of the match that the actions change as they go. */
 interface Known {
@@ -149,6 +156,21 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       flow.set16(L.O_DL_TYPE, action.ethertype);
       flow.set8(L.O_NW_PROTO, 0);
       return null;
+    case "encap":
+      $needsNew = true;
+      flow.set32(L.O_PACKET_TYPE, ENCAP_TYPES[action.header]);
+      if (action.header !== "ethernet") flow.set16(L.O_DL_TYPE, ENCAP_TYPES[action.header] & 0xffff);
+      if (!isIp(flow)) flow.set8(L.O_NW_PROTO, 0);
+      return null;
+    case "decap":
+      if (flow.get32(L.O_PACKET_TYPE) === 0) {
+        flow.set32(L.O_PACKET_TYPE, 0x10000 | flow.get16(L.O_DL_TYPE));
+      } else {
+        // What comes to light is not known here, so nothing may depend on it.
+        flow.set32(L.O_PACKET_TYPE, 0xffff);
+        flow.set16(L.O_DL_TYPE, 0xffff);
+      }
+      return null;
     case "pop_mpls":
       needsOldUnless(isPresent("mpls", flow));
       flow.set16(L.O_DL_TYPE, action.ethertype);
@@ -165,9 +187,6 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return null;
     case "fin_timeout":
       needsOldUnless(isPresent("ip", flow) && flow.get8(L.O_NW_PROTO) === 6);
-      return null;
-    case "encap":
-      $needsNew = true;
       return null;
     case "resubmit":
       return !action.withCt || isCtKnown(flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
@@ -371,7 +390,7 @@ export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
     case "nd_advert":
       return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 136, 136);
     case "nsh":
-      return dlType === ETH_NSH || flow.get32(L.O_PACKET_TYPE) === (0x10000 | ETH_NSH);
+      return dlType === ETH_NSH;
     case "ct":
       return isCtKnown(flow);
   }

@@ -34,7 +34,8 @@ function nshTlv(at: Scanner): string {
   const m = /^(0x[0-9a-fA-F]+)\s*,\s*(\d+)\s*,\s*0x([0-9a-fA-F]+)$/.exec(at.value);
   if (m === null) throw at.errorAtValue(`Invalid NSH TLV header: ${at.value}`);
   const cls = Number(readInteger(m[1]!)) & 0xffff;
-  return `tlv(0x${cls.toString(16).padStart(4, "0")},${Number(m[2]) & 0xff},0x${m[3]})`;
+  const digits = m[3]!.slice(0, m[3]!.length & ~1); // half a byte is dropped
+  return `tlv(0x${cls.toString(16).padStart(4, "0")},${Number(m[2]) & 0xff},0x${digits})`;
 }
 
 /** `decap()`, `decap(packet_type(ns=N,type=N))` */
