@@ -260,8 +260,9 @@ function formatController(userspace: Userspace, options: ActionTextOptions): str
   const reason = Math.max(PACKET_IN_REASONS.indexOf(userspace.reason), 0);
   const dontSend = options.trace === true ? 1 : 0;
   const { recircId, cookie, controllerId, maxLen } = userspace;
+  const continuation = userspace.continuation === true ? 1 : 0;
   return (
-    `controller(reason=${reason},dont_send=${dontSend},continuation=0,recirc_id=${recircId},` +
+    `controller(reason=${reason},dont_send=${dontSend},continuation=${continuation},recirc_id=${recircId},` +
     `rule_cookie=${hex(cookie)},controller_id=${controllerId},max_len=${maxLen})`
   );
 }

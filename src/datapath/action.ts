@@ -92,4 +92,6 @@ export interface Userspace {
   readonly cookie: bigint;
   /** For a continuation or a resumed recirculation; 0 when none. */
   readonly recircId: number;
+  /** The frame goes no further: it waits for the controller to let it go on. */
+  readonly continuation?: boolean;
 }

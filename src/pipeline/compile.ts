@@ -126,6 +126,7 @@ function isPlainOutput(action: Extract<Action, { type: "controller" }>): boolean
     action.reason === "action" &&
     action.controllerId === 0 &&
     action.userdata.length === 0 &&
+    !action.pause &&
     action.meterId === null
   );
 }
@@ -141,7 +142,6 @@ function compileAction(action: Action): Step {
     case "group":
       return new Step(S_GROUP, action, { arg: action.groupId });
     case "controller":
-      if (action.pause) throw unsupported("controller(pause)");
       if (isPlainOutput(action))
         return compileAction({ type: "output", port: OFPP_CONTROLLER, maxLen: action.maxLen });
       return new Step(S_CONTROLLER, action);

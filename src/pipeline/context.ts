@@ -12,7 +12,7 @@ import {
   O_CT_TP_SRC,
   O_DL_TYPE,
 } from "../flow/layout.ts";
-import type { FlowMod, NatSpec } from "./action.ts";
+import type { Action, FlowMod, NatSpec } from "./action.ts";
 import { OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
 import { commitActions } from "./commit.ts";
@@ -128,6 +128,8 @@ export class Context implements PendingHeaders {
   sent = false;
 
   freezing = false;
+  /** A controller(pause), for whose answer the rest waits. */
+  pause: Extract<Action, { type: "controller" }> | null = null;
   hashFirst: { readonly algorithm: "l4" | "sym_l4"; readonly basis: number } | null = null;
   frozenSteps: Step[] = [];
   unroll: Step | null = null;
@@ -181,6 +183,7 @@ export class Context implements PendingHeaders {
     this.forgetPendingHeaders();
     this.sent = false;
     this.freezing = false;
+    this.pause = null;
     this.hashFirst = null;
     if (this.frozenSteps.length > 0) this.frozenSteps = [];
     this.unroll = null;
@@ -223,6 +226,7 @@ export class Context implements PendingHeaders {
 
   cancelFreeze(): void {
     this.freezing = false;
+    this.pause = null;
     this.hashFirst = null;
     this.frozenSteps = [];
     this.unroll = null;

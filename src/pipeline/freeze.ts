@@ -62,11 +62,16 @@ function recirculate(ctx: Context, table: number): FrozenState {
       stack: ctx.stack,
       actionSet: ctx.actionSet,
       steps: ctx.frozenSteps,
-      userdata: null,
+      userdata: ctx.pause === null ? null : ctx.pause.userdata,
     },
     ctx.nowMs,
   );
   (ctx.owner.recircs ??= []).push(state);
+  if (ctx.pause !== null) {
+    askController(ctx, ctx.pause, state.id);
+    ctx.cancelFreeze();
+    return state;
+  }
   if (ctx.hashFirst !== null) {
     ctx.actions.push({ type: "hash", algorithm: ctx.hashFirst.algorithm, basis: ctx.hashFirst.basis });
   }
@@ -74,6 +79,26 @@ function recirculate(ctx: Context, table: number): FrozenState {
   ctx.sent = true;
   ctx.cancelFreeze();
   return state;
+}
+
+/** Hands the frame to a controller that is to resume it. As in OVS a trace without a frame shows nothing of it. */
+function askController(ctx: Context, pause: NonNullable<Context["pause"]>, recircId: number): void {
+  if (ctx.trace !== null && !ctx.sideEffects) return;
+  ctx.actions.push({
+    type: "userspace",
+    userspace: {
+      kind: "controller",
+      reason: pause.reason,
+      controllerId: pause.controllerId,
+      maxLen: pause.maxLen,
+      userdata: pause.userdata,
+      tableId: ctx.tableId,
+      cookie: ctx.cookie,
+      recircId,
+      continuation: true,
+    },
+  });
+  ctx.sent = true;
 }
 
 /** After a ct action with a table: a clone of the frame goes on there, the frame itself with its actions here. */

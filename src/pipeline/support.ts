@@ -41,7 +41,6 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable)
       if (meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
       return;
     case "controller":
-      if (action.pause) unsupported("controller(pause)");
       if (action.meterId !== null && meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
       return;
     case "ct":

@@ -347,6 +347,11 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
         translateLearn(ctx, step);
         break;
       case S.S_CONTROLLER:
+        if ((step.action as Extract<Action, { type: "controller" }>).pause) {
+          ctx.pause = step.action as Extract<Action, { type: "controller" }>;
+          ctx.triggerFreeze();
+          continue; // what follows waits for the controller
+        }
         sendToController(ctx, step.action as Extract<Action, { type: "controller" }>);
         break;
       case S.S_CLONE:

@@ -1,4 +1,4 @@
-// encap, decap and NSH against real OVS: for every case the text of `ofproto/trace`, of `dump-flows` and of the megaflows that
+// Actions with cases of their own (encap, decap, NSH; controller(pause)) against real OVS: for every case the text of `ofproto/trace`, of `dump-flows` and of the megaflows that
 // a frame leaves, and the frames sent, byte for byte.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { OFPP_LOCAL } from "../../src/pipeline/action.ts";
 import { PortTable } from "../../src/pipeline/port-table.ts";
 import { ENCAP_CASES, ENCAP_LINES, type EncapCase } from "./encap-cases.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { PAUSE_CASES } from "./pause-cases.ts";
 
 const PORTS = [1, 2, 3, 4];
 
@@ -109,12 +110,12 @@ function ours({ flows, frame, narrower }: EncapCase, cache: boolean): Outcome {
   };
 }
 
-test("encap, decap and NSH are as in OVS", { skip: ovsSkip }, async (t) => {
+test("encap, decap, NSH and controller(pause) are as in OVS", { skip: ovsSkip }, async (t) => {
   const ovs = await requireOvs();
   const only = process.env.CASE === undefined ? null : Number(process.env.CASE);
   try {
     await ovs.addBridge("br0", { ports: PORTS.map((no) => ({ no })) });
-    for (const [i, c] of ENCAP_CASES.entries()) {
+    for (const [i, c] of [...ENCAP_CASES, ...PAUSE_CASES].entries()) {
       if (only !== null && i !== only) continue;
       await t.test(`case ${i}: ${c.flows.join(" ; ")}`, async () => {
         const expected = await theirs(ovs, c);
