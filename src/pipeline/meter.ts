@@ -1,4 +1,5 @@
 // Meters: their configuration, the number each has in the datapath, and its counters. The datapath enforces them.
+import { METER_BANDS_MAX, METERS_MAX } from "../datapath/abi.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { MeterMod } from "./action.ts";
 
@@ -42,9 +43,11 @@ export class MeterTable {
   apply(mods: readonly MeterMod[], nowMs: number): void {
     for (const mod of mods) {
       const old = this.#meters.get(mod.meterId);
+      if (mod.command !== "delete") checkBands(mod);
       switch (mod.command) {
         case "add":
           if (old !== undefined) throw new MegaflowError("ETEXT", "OFPMMFC_METER_EXISTS");
+          if (this.#meters.size === METERS_MAX) throw new MegaflowError("ETEXT", "OFPMMFC_OUT_OF_METERS");
           this.#meters.set(mod.meterId, new Meter(mod, this.#freeId(), nowMs));
           break;
         case "modify":
@@ -66,4 +69,10 @@ export class MeterTable {
     while (used.has(id)) id++;
     return id;
   }
+}
+
+/** What OVS's userspace datapath can do: a few bands, and those that drop. */
+function checkBands(mod: MeterMod): void {
+  if (mod.bands.length > METER_BANDS_MAX) throw new MegaflowError("ETEXT", "OFPMMFC_OUT_OF_BANDS");
+  if (mod.bands.some((band) => band.type !== "drop")) throw new MegaflowError("ETEXT", "OFPMMFC_BAD_BAND");
 }
