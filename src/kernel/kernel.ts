@@ -41,7 +41,6 @@ import { heapInit } from "./heap.ts";
 import { keySeed } from "./key.ts";
 import {
   megaflowCount,
-  megaflowFind,
   megaflowInit,
   megaflowInsert,
   megaflowOrderSize,
@@ -79,7 +78,6 @@ export {
   hashL4,
   hashSymL4,
   megaflowCount,
-  megaflowFind,
   megaflowHits,
   megaflowInsert,
   megaflowRemove,

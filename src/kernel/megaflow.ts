@@ -253,23 +253,6 @@ function grow(subtable: usize): bool {
   return true;
 }
 
-/** The record of the megaflow whose key is KEY_IN and whose mask is MASK_IN, 0 for none. */
-export function megaflowFind(): usize {
-  for (let i: u32 = 0; i < subtables; i++) {
-    const subtable = subtableAt(i);
-    if (sameMaskWhole(subtable)) return probe(subtable, KEY_IN);
-  }
-  return 0;
-}
-
-function sameMaskWhole(subtable: usize): bool {
-  const map = load<u64>(subtable, ST_MAP);
-  for (let b: usize = 0; b < <usize>KEY_BLOCKS; b++) {
-    if (v128.any_true(v128.load(MASK_IN + b * 16)) != (((map >> b) & 1) != 0)) return false;
-  }
-  return sameMask(subtable);
-}
-
 /** Writes a program into a record and notes the shortcut when it is a single output. */
 export function setProgram(record: usize, at: usize, program: usize, words: u32): void {
   memory.copy(at, program, <usize>words * 4);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Flow, type Match } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 import type { Action, FlowMod } from "./action.ts";
-import { OFPP_NONE } from "./action.ts";
+import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import type { Rule } from "./rule.ts";
 import { Tables } from "./tables.ts";
 
@@ -21,26 +21,7 @@ function generator(seed: number): (below: number) => number {
 }
 
 export function flowMod(over: Partial<FlowMod> & { match: Match }): FlowMod {
-  return {
-    command: "add",
-    tableId: 0,
-    priority: 32768,
-    actions: [],
-    newCookie: 0n,
-    cookie: 0n,
-    cookieMask: 0n,
-    idleTimeout: 0,
-    hardTimeout: 0,
-    importance: 0,
-    sendFlowRem: false,
-    checkOverlap: false,
-    resetCounts: false,
-    noPacketCounts: false,
-    noByteCounts: false,
-    outPort: OFPP_NONE,
-    outGroup: null,
-    ...over,
-  };
+  return { ...BLANK_FLOW_MOD, priority: 32768, ...over };
 }
 
 /** Random flows over few values, so that rules and flows meet. */

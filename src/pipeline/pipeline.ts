@@ -1,11 +1,12 @@
 // The slow path's outside: tables, groups, meters, MAC learning and the translator over them, as the datapath (upcalls)
 // and the bridge (changes, time, revalidation, traces) use it.
 import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
-import { Flow } from "../flow/flow.ts";
+import type { Flow } from "../flow/flow.ts";
 import { O_RECIRC_ID } from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { type FlowMod, type GroupMod, type MeterMod, OFPP_NONE, OFPP_NORMAL } from "./action.ts";
+import { type FlowMod, type GroupMod, type MeterMod, OFPP_NORMAL } from "./action.ts";
 import { Context, FAILURES, type Host, X_OK } from "./context.ts";
+import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import { GroupTable } from "./group.ts";
 import { MacTable } from "./mac-table.ts";
 import { MeterTable } from "./meter.ts";
@@ -182,32 +183,11 @@ function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {
   });
 }
 
-const BLANK: FlowMod = {
-  command: "add",
-  tableId: 0,
-  priority: 0,
-  match: { flow: new Flow(), mask: new Flow() },
-  actions: [],
-  newCookie: 0n,
-  cookie: 0n,
-  cookieMask: 0n,
-  idleTimeout: 0,
-  hardTimeout: 0,
-  importance: 0,
-  sendFlowRem: false,
-  checkOverlap: false,
-  resetCounts: false,
-  noPacketCounts: false,
-  noByteCounts: false,
-  outPort: OFPP_NONE,
-  outGroup: null,
-};
-
 /** The flow that a bridge without a controller begins with. */
 function normalFlow(): FlowMod {
-  return { ...BLANK, actions: [{ type: "output", port: OFPP_NORMAL, maxLen: 0 }] };
+  return { ...BLANK_FLOW_MOD, actions: [{ type: "output", port: OFPP_NORMAL, maxLen: 0 }] };
 }
 
 function deleteByGroup(groupId: number): FlowMod {
-  return { ...BLANK, command: "delete", tableId: 255, outGroup: groupId };
+  return { ...BLANK_FLOW_MOD, command: "delete", tableId: 255, outGroup: groupId };
 }

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { Flow, type Match } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { type Action, type FlowMod, OFPP_NONE } from "./action.ts";
+import type { Action, FlowMod } from "./action.ts";
+import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import { FlowModError, Tables } from "./tables.ts";
 
 function register(number: number, value: number): Match {
@@ -18,27 +19,7 @@ const ANY: Match = { flow: new Flow(), mask: new Flow() };
 const output = (port: number): Action => ({ type: "output", port, maxLen: 0 });
 
 function flowMod(over: Partial<FlowMod>): FlowMod {
-  return {
-    command: "add",
-    tableId: 0,
-    priority: 100,
-    match: ANY,
-    actions: [],
-    newCookie: 0n,
-    cookie: 0n,
-    cookieMask: 0n,
-    idleTimeout: 0,
-    hardTimeout: 0,
-    importance: 0,
-    sendFlowRem: false,
-    checkOverlap: false,
-    resetCounts: false,
-    noPacketCounts: false,
-    noByteCounts: false,
-    outPort: OFPP_NONE,
-    outGroup: null,
-    ...over,
-  };
+  return { ...BLANK_FLOW_MOD, match: ANY, priority: 100, ...over };
 }
 
 const priorities = (tables: Tables) => [...tables.rules()].map((rule) => rule.priority);

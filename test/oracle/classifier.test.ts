@@ -1,5 +1,6 @@
 // The classifier against real OVS: the same random flows in both; for random frames `ofproto/trace` names the matching flow
 // of each table and the megaflow, which must be ours, bit for bit.
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
@@ -7,7 +8,7 @@ import { fieldByName } from "../../src/flow/field.ts";
 import { Flow, KEY_WORDS, type Match } from "../../src/flow/flow.ts";
 import * as L from "../../src/flow/layout.ts";
 import type { Action, FlowMod } from "../../src/pipeline/action.ts";
-import { OFPP_NONE } from "../../src/pipeline/action.ts";
+import { BLANK_FLOW_MOD } from "../../src/pipeline/flow-mod.ts";
 import { Tables } from "../../src/pipeline/tables.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
 
@@ -196,26 +197,7 @@ function randomFlow(random: Random): Text {
 }
 
 function flowMod(over: Partial<FlowMod> & { match: Match }): FlowMod {
-  return {
-    command: "add",
-    tableId: 0,
-    priority: 32768,
-    actions: [],
-    newCookie: 0n,
-    cookie: 0n,
-    cookieMask: 0n,
-    idleTimeout: 0,
-    hardTimeout: 0,
-    importance: 0,
-    sendFlowRem: false,
-    checkOverlap: false,
-    resetCounts: false,
-    noPacketCounts: false,
-    noByteCounts: false,
-    outPort: OFPP_NONE,
-    outGroup: null,
-    ...over,
-  };
+  return { ...BLANK_FLOW_MOD, priority: 32768, ...over };
 }
 
 /** Reads a `Megaflow:` line into a mask (fields of randomMatch and what OVS always adds). */
