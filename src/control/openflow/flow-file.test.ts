@@ -51,9 +51,9 @@ test("commands begin lines and may be cut short", () => {
     [
       ["delete", 5, null, 0n],
       ["delete", 255, null, 0xffffffffffffffffn],
-      ["modify_strict", 255, null, 0n],
+      ["modify_strict", 0, null, 0n],
       ["add", 0, 0n, 0n],
-      ["modify", 255, 1n, 0n],
+      ["modify", 0, 1n, 0n],
     ],
   );
 });

@@ -149,7 +149,8 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   if (newCookie === ALL_ONES) newCookie = isAdd ? 0n : null;
   const mod: FlowMod = {
     command,
-    tableId: isAdd && tableId === ALL_TABLES ? 0 : tableId,
+    // From OpenFlow 1.3 on only a deletion reaches all tables.
+    tableId: !isDelete && tableId === ALL_TABLES ? 0 : tableId,
     priority,
     match,
     actions,
