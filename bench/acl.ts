@@ -1,7 +1,8 @@
 // A pipeline of two tables that looks at layers 2 to 4, and connections spread over it, for the benches of the caches: their
 // frames fall under four masks, a quarter of them each.
-import type { Prng } from "../src/lib/prng.ts";
+import { Prng } from "../src/lib/prng.ts";
 import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch, type SwitchOptions } from "./switch.ts";
 import { type Connection, established, LINK, Segments, shuffle } from "./traffic.ts";
 
@@ -18,6 +19,7 @@ export const ACL_FLOWS = [
     `table=1, priority=200, tcp, nw_dst=10.3.${n}.0/24, tp_src=1024/0xfc00 actions=output:4`,
     `table=1, priority=100, ip, nw_dst=10.${64 + n}.0.0/16 actions=output:5`,
   ]).flat(),
+  "",
 ].join("\n");
 
 /** Different connections, the four kinds in turn, then shuffled. */
@@ -35,17 +37,22 @@ export function aclConnections(count: number, rng: Prng): Connection[] {
   return shuffle(connections, rng);
 }
 
+/** A segment of each of `count` connections, which arrive on port 1. */
+export function aclCase(seed: number, count: number): PeerCase {
+  const segments = new Segments(LINK);
+  const frames = aclConnections(count, new Prng(seed)).map((connection) => established(segments, connection));
+  return { flows: ACL_FLOWS, ports: [1, 2, 3, 4, 5], traffic: { port: 1, frames } };
+}
+
 /** The bench of `count` connections through that pipeline. */
 export function measureAcl(
   context: BenchContext,
-  rng: Prng,
   count: number,
   options: Omit<SwitchOptions, "seed">,
 ): BenchResult {
-  const segments = new Segments(LINK);
-  const frames = aclConnections(count, rng).map((connection) => established(segments, connection));
-  const bench = new BenchSwitch(ACL_FLOWS, { ...options, seed: context.seed });
-  bench.load(frames, 1);
+  const { flows, traffic } = aclCase(context.seed, count);
+  const bench = new BenchSwitch(flows, { ...options, seed: context.seed });
+  bench.load(traffic.frames, traffic.port);
   bench.pass();
   const hash = bench.hash();
   const { datapath } = bench.bridge;

@@ -3,7 +3,8 @@
 import { Prng } from "../src/lib/prng.ts";
 import { antreaPods } from "./antrea.ts";
 import type { BenchContext, BenchResult } from "./harness.ts";
-import { measureTracked } from "./tracked.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
+import { measureTracked, trackedCase } from "./tracked.ts";
 
 export const name = "antrea-est";
 export const question =
@@ -11,4 +12,8 @@ export const question =
 
 export function run(context: BenchContext): BenchResult {
   return measureTracked(context, antreaPods(1_000, new Prng(context.seed)));
+}
+
+export function peer(seed: number): PeerCase {
+  return trackedCase(antreaPods(1_000, new Prng(seed)));
 }

@@ -37,13 +37,36 @@ test("one JSON line for each bench asked for, in the form of the bench command",
   assert.equal(line.peer, null);
 });
 
+test("a bench without a peer has none, whatever is asked for", async () => {
+  const lines: string[] = [];
+  const args = ["memory-floor", "--smoke", "--json", "--peer", "ovs-dpdk"];
+  assert.equal(
+    await runBenches(
+      args,
+      (line) => lines.push(line),
+      () => {},
+    ),
+    0,
+  );
+  assert.equal(JSON.parse(lines[0]!).peer, null);
+});
+
+test("every frame of a peer's case is there for one port of its switch", () => {
+  const cases = benches.flatMap((bench) => (bench.peer === undefined ? [] : [bench.peer(1)]));
+  assert.ok(cases.length >= 8);
+  for (const { ports, traffic, replies, flows } of cases) {
+    assert.ok(ports.includes(traffic.port) && traffic.frames.length > 0 && flows.endsWith("\n"));
+    if (replies !== undefined) assert.ok(ports.includes(replies.port) && replies.port !== traffic.port);
+  }
+});
+
 test("a bench that is not there is an error", async () => {
   const lines: string[] = [];
   assert.equal(await runBenches(["frob"], (line) => lines.push(line)), 2);
   assert.match(lines[0]!, /^no such bench: frob; there are /);
 });
 
-test("megaflow bench runs them, and says that it has no peer to measure", () => {
+test("megaflow bench runs them, and knows its peers", () => {
   const main = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
   const megaflow = (...args: string[]) =>
     spawnSync(process.execPath, [main, "bench", ...args], { encoding: "utf8" });
@@ -51,7 +74,7 @@ test("megaflow bench runs them, and says that it has no peer to measure", () => 
   assert.equal(one.status, 0, one.stderr);
   assert.equal(JSON.parse(one.stdout).workload, "forward");
   assert.equal(megaflow("frob").status, 2);
-  const peer = megaflow("--peer", "ovs-dpdk");
+  const peer = megaflow("--peer", "frob");
   assert.equal(peer.status, 2);
-  assert.equal(peer.stderr, "megaflow: --peer ovs-dpdk is not available yet\n");
+  assert.equal(peer.stderr, "megaflow: --peer: no such peer: frob; there is ovs-dpdk\n");
 });

@@ -2,11 +2,16 @@
 import { Prng } from "../src/lib/prng.ts";
 import type { BenchContext, BenchResult } from "./harness.ts";
 import { oneZone } from "./one-zone.ts";
-import { measureTracked } from "./tracked.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
+import { measureTracked, trackedCase } from "./tracked.ts";
 
 export const name = "conntrack-1k";
 export const question = "How fast are segments of 1,000 established connections tracked and sent on?";
 
 export function run(context: BenchContext): BenchResult {
   return measureTracked(context, oneZone(1_000, new Prng(context.seed)));
+}
+
+export function peer(seed: number): PeerCase {
+  return trackedCase(oneZone(1_000, new Prng(seed)));
 }

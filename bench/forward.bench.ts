@@ -1,6 +1,7 @@
 // The cheapest thing a switch does: every frame from port 1 to port 2.
 import { Prng } from "../src/lib/prng.ts";
 import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch } from "./switch.ts";
 import { LINK, Segments } from "./traffic.ts";
 
@@ -11,7 +12,15 @@ export const question =
 const CONNECTIONS = 1000;
 
 export function run(context: BenchContext): BenchResult {
-  const rng = new Prng(context.seed);
+  const { flows, traffic } = peer(context.seed);
+  const bench = new BenchSwitch(flows, { seed: context.seed });
+  bench.load(traffic.frames, traffic.port);
+  bench.pass();
+  return measureFrames(context, () => bench.batch(), bench.hash());
+}
+
+export function peer(seed: number): PeerCase {
+  const rng = new Prng(seed);
   const segments = new Segments(LINK);
   const frames = Array.from({ length: CONNECTIONS }, () =>
     segments.segment(
@@ -21,8 +30,5 @@ export function run(context: BenchContext): BenchResult {
       rng.u32(),
     ),
   );
-  const bench = new BenchSwitch("in_port=1 actions=output:2", { seed: context.seed });
-  bench.load(frames, 1);
-  bench.pass();
-  return measureFrames(context, () => bench.batch(), bench.hash());
+  return { flows: "in_port=1 actions=output:2\n", ports: [1, 2], traffic: { port: 1, frames } };
 }

@@ -9,6 +9,7 @@
 // optimised away and a wrong answer cannot pass for a fast one: equal seeds give equal hashes, in smoke mode too.
 import { createHash } from "node:crypto";
 import Benchmark from "benchmark";
+import type { PeerCase, PeerResult } from "./peer/ovs-dpdk.ts";
 
 export interface BenchContext {
   /** Of everything random in a bench. */
@@ -38,6 +39,8 @@ export interface Bench {
   readonly name: string;
   readonly question: string;
   run(context: BenchContext): BenchResult;
+  /** The same frames and flows for another switch; benches without it have no peer. */
+  peer?(seed: number): PeerCase;
 }
 
 const RUNS = 5;
@@ -107,7 +110,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** A result as `--json` prints it: frames in the form that DESIGN section 6 gives, operations likewise. */
-export function resultLine(name: string, result: BenchResult): Record<string, unknown> {
+export function resultLine(
+  name: string,
+  result: BenchResult,
+  peer: PeerResult | null,
+): Record<string, unknown> {
   const millions = (ns: number) => Number((1000 / ns).toPrecision(4));
   const ns = Number(median(result.nsPerUnit).toPrecision(4));
   const runs = result.nsPerUnit.map(millions);
@@ -129,6 +136,6 @@ export function resultLine(name: string, result: BenchResult): Record<string, un
     frames: count,
     runs,
     hash,
-    peer: null,
+    peer,
   };
 }

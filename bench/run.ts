@@ -1,4 +1,4 @@
-// Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--ms N] [--save FILE] [--compare FILE [--tolerance X]]
+// Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--ms N] [--save FILE] [--compare FILE [--tolerance X]] [--peer ovs-dpdk]
 //   --ms N           length of a run of frames, in place of a second
 //   --save FILE      keep the medians (nanoseconds) as a baseline
 //   --compare FILE   hold them against a baseline; exit status 1 when one is slower by more than the tolerance (0.25)
@@ -7,6 +7,7 @@ import { cpus } from "node:os";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type Bench, median, resultLine } from "./harness.ts";
+import { measurePeer, type PeerResult, peerMissing } from "./peer/ovs-dpdk.ts";
 
 const SEED = 1;
 const TOLERANCE = 0.25;
@@ -38,6 +39,7 @@ export async function runBenches(
       save: { type: "string" },
       compare: { type: "string" },
       tolerance: { type: "string", default: String(TOLERANCE) },
+      peer: { type: "string" },
     },
   });
   const all = await loadBenches();
@@ -50,6 +52,8 @@ export async function runBenches(
   const chosen = positionals.length === 0 ? all : all.filter((bench) => positionals.includes(bench.name));
   const baseline: Record<string, number> =
     values.compare === undefined ? {} : JSON.parse(readFileSync(values.compare, "utf8"));
+  const noPeer = values.peer === undefined ? "" : peerMissing();
+  if (noPeer !== null && noPeer !== "") complain(`no peer: ${noPeer}`);
   const medians: Record<string, number> = {};
   let slower = 0;
 
@@ -68,7 +72,9 @@ export async function runBenches(
         verdict += " (too slow)";
       }
     }
-    if (values.json) print(JSON.stringify(resultLine(bench.name, result)));
+    const peer =
+      noPeer === null && bench.peer !== undefined ? await measurePeer(bench.peer(Number(values.seed))) : null;
+    if (values.json) print(JSON.stringify(resultLine(bench.name, result, peer)));
     else {
       const spread = `${Math.min(...result.nsPerUnit).toFixed(1)}-${Math.max(...result.nsPerUnit).toFixed(1)}`;
       const speed = `${(1000 / ns).toFixed(3)} M ${result.unit}s/s  ${ns.toFixed(1)} ns (${spread})`;
@@ -76,10 +82,16 @@ export async function runBenches(
       if (floor !== undefined && result.unit === "frame") verdict += `  ${(ns / floor).toFixed(1)} floors`;
       print(`${bench.name.padEnd(20)} ${speed}  ${result.hash}${verdict}`);
       if (result.note !== undefined) print(`${"".padEnd(20)} ${result.note}`);
+      if (peer !== null) print(`${"".padEnd(20)} ${peerWords(peer, 1000 / ns)}`);
     }
   }
   if (values.save !== undefined) writeFileSync(values.save, JSON.stringify(medians, null, 2) + "\n");
   return slower > 0 ? 1 : 0;
+}
+
+function peerWords(peer: PeerResult, mframesPerS: number): string {
+  const range = `${Math.min(...peer.runs)}-${Math.max(...peer.runs)}`;
+  return `${peer.name} ${peer.mframes_per_s} M frames/s (${range}): ${(mframesPerS / peer.mframes_per_s).toFixed(2)} times its speed`;
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

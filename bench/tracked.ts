@@ -2,8 +2,9 @@
 import { CTC_CONNECTIONS } from "../src/datapath/abi.ts";
 import { assert } from "../src/lib/assert.ts";
 import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch } from "./switch.ts";
-import { type Connection, established, type Link, opening, Segments } from "./traffic.ts";
+import { type Connection, established, type Link, opening, reply, Segments } from "./traffic.ts";
 
 export interface TrackedTraffic {
   /** Text of a flow file that commits new connections and lets established ones pass. */
@@ -38,6 +39,19 @@ export function trackedSwitch(
   const open = Number(bench.bridge.datapath.kernel.exports.conntrackCounter(CTC_CONNECTIONS));
   assert(open === connections.length, `${open} of ${connections.length} connections are open`);
   return bench;
+}
+
+/** The same for another switch: segments both ways open the connections, those of the clients are measured. */
+export function trackedCase(traffic: TrackedTraffic): PeerCase {
+  const { flows, link, connections, clientPort, serverPort } = traffic;
+  const there = new Segments(link);
+  const back = new Segments({ ethSrc: link.ethDst, ethDst: link.ethSrc });
+  return {
+    flows,
+    ports: [1, 2, 3, 4, 5, 6],
+    traffic: { port: clientPort, frames: connections.map((connection) => established(there, connection)) },
+    replies: { port: serverPort, frames: connections.map((connection) => reply(back, connection)) },
+  };
 }
 
 export function measureTracked(context: BenchContext, traffic: TrackedTraffic): BenchResult {

@@ -82,6 +82,12 @@ export function established(there: Segments, connection: Connection): Uint8Array
   return there.segment(connection, TCP_ACK, CLIENT_SEQ + 1, SERVER_SEQ + 1);
 }
 
+/** The server's answer to it. */
+export function reply(back: Segments, { src, dst, srcPort, dstPort }: Connection): Uint8Array {
+  const reverse = { src: dst, dst: src, srcPort: dstPort, dstPort: srcPort };
+  return back.segment(reverse, TCP_ACK, SERVER_SEQ + 1, CLIENT_SEQ + 1);
+}
+
 /** Puts the items into a random order, in place. */
 export function shuffle<T>(items: T[], rng: Prng): T[] {
   for (let i = items.length - 1; i > 0; i--) {

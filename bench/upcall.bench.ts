@@ -3,6 +3,7 @@
 import { Prng } from "../src/lib/prng.ts";
 import { TCP_ACK } from "../src/packet/tcp.ts";
 import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch } from "./switch.ts";
 import { LINK, Segments } from "./traffic.ts";
 
@@ -10,6 +11,7 @@ export const name = "upcall";
 export const question = "How fast are frames when each needs an upcall and a new megaflow?";
 
 const FRAMES = 256; // a batch
+const PEER_FRAMES = 240_000;
 const NW_SRC = 26;
 const FLOWS = `
 tcp actions=move:NXM_OF_TCP_SRC[]->NXM_NX_REG0[0..15],move:NXM_OF_IP_SRC[]->NXM_NX_REG1[],move:NXM_OF_IP_DST[]->NXM_NX_REG2[],output:2
@@ -45,4 +47,19 @@ export function run(context: BenchContext): BenchResult {
   );
   const upcalls = datapath.cacheCounters().upcall - before;
   return { ...result, note: `${upcalls} upcalls, ${datapath.megaflows.size} megaflows at the end` };
+}
+
+/** As many frames as its driver holds: they must not come round again while it is measured. */
+export function peer(seed: number): PeerCase {
+  const rng = new Prng(seed);
+  const segments = new Segments(LINK);
+  const frames = Array.from({ length: PEER_FRAMES }, (_, i) =>
+    segments.segment(
+      { src: i, dst: rng.u32(), srcPort: 1024 + rng.below(60_000), dstPort: 80 },
+      TCP_ACK,
+      1,
+      1,
+    ),
+  );
+  return { flows: FLOWS, ports: [1, 2], traffic: { port: 1, frames }, upcalls: true };
 }

@@ -26,7 +26,7 @@ import {
   rmSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Unixctl } from "./unixctl.ts";
 
@@ -40,6 +40,7 @@ const STOP_TIMEOUT_MS = 5_000;
 const CALLS_FOR_ONE_ROUND = 11;
 
 function program(name: string): string | null {
+  if (isAbsolute(name)) return name;
   for (const dir of PROGRAM_DIRS) {
     const path = join(dir, name);
     if (dir !== "" && existsSync(path)) return path;
@@ -117,13 +118,22 @@ export interface Ovs {
   stop(): Promise<void>;
 }
 
+export interface StartOptions {
+  /** Path of another build of ovs-vswitchd. */
+  readonly vswitchd?: string;
+  /** Its arguments beside database, control socket and log; as a rule the dummy datapath in place of all others. */
+  readonly args?: readonly string[];
+  /** Columns of the Open_vSwitch table, as ovs-vsctl sets them, before the switch starts. */
+  readonly set?: readonly string[];
+}
+
 /** Starts a private switch; null when OVS is not installed (a test then says so with `ovsSkip`). */
-export async function startOvs(): Promise<Ovs | null> {
+export async function startOvs(options: StartOptions = {}): Promise<Ovs | null> {
   if (!installed) return null;
   removeLeftovers();
   const running = new RunningOvs();
   try {
-    await running.start();
+    await running.start(options);
     return running;
   } catch (error) {
     const log = running.log();
@@ -159,7 +169,7 @@ class RunningOvs implements Ovs {
     this.#env = { ...process.env, OVS_RUNDIR: d, OVS_LOGDIR: d, OVS_DBDIR: d, OVS_SYSCONFDIR: d };
   }
 
-  async start(): Promise<void> {
+  async start(options: StartOptions): Promise<void> {
     const d = this.dir;
     await this.#run("ovsdb-tool", ["create", `${d}/conf.db`, SCHEMA]);
     this.#spawn("ovsdb-server", [
@@ -171,10 +181,19 @@ class RunningOvs implements Ovs {
     // The socket is there a moment before it is listened on: hence --retry.
     await this.#until(() => existsSync(`${d}/db.sock`));
     await this.#run("ovs-vsctl", [`--db=unix:${d}/db.sock`, "--retry", "--timeout=20", "--no-wait", "init"]);
-    this.#spawn("ovs-vswitchd", [
+    if (options.set !== undefined) {
+      await this.#run("ovs-vsctl", [
+        `--db=unix:${d}/db.sock`,
+        "--no-wait",
+        "set",
+        "Open_vSwitch",
+        ".",
+        ...options.set,
+      ]);
+    }
+    this.#spawn(options.vswitchd ?? "ovs-vswitchd", [
       `unix:${d}/db.sock`,
-      "--enable-dummy=override",
-      "--disable-system",
+      ...(options.args ?? ["--enable-dummy=override", "--disable-system"]),
       `--unixctl=${d}/vswitchd.ctl`,
       `--log-file=${d}/ovs-vswitchd.log`,
     ]);
