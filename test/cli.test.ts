@@ -32,6 +32,15 @@ writeFileSync(join(dir, "good.flows"), "in_port=1,tcp actions=2\n");
 writeFileSync(join(dir, "names.flows"), "in_port=pod,tcp actions=output:LOCAL\n");
 writeFileSync(join(dir, "bad.flows"), "in_port=1 actions=2\n\nin_port=1 actions=nonsense\n");
 writeFileSync(join(dir, "drop.flows"), "table=3,cookie=0xabc,tcp actions=drop\nactions=resubmit(,3)\n");
+writeFileSync(
+  join(dir, "lab.yaml"),
+  "bridges:\n  br0:\n    flows: names.flows\n    ports:\n      - { no: 1, name: pod }\n",
+);
+writeFileSync(
+  join(dir, "two.yaml"),
+  "bridges:\n  br0: { flows: good.flows }\n  br1: { flows: drop.flows }\n",
+);
+writeFileSync(join(dir, "bad.yaml"), "bridges:\n  br0:\n    flow: good.flows\n");
 writeFileSync(join(dir, "port.flows"), "tcp,tp_dst=80 actions=drop\ntp_dst=80 actions=drop\n");
 mkdirSync(join(dir, "folder"));
 
@@ -69,7 +78,7 @@ const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: Reg
   ["demo --help", 0, /^$/],
   ["demo extra", 2, /too many arguments/],
 
-  ["replay", 2, /required option '--flows <FILE>' not specified/],
+  ["replay", 2, /--flows FILE or --config FILE is wanted/],
   [REPLAY, 2, /^megaflow: at least one --in NO=CAPTURE is wanted$/m],
   [`${REPLAY} ${ONE}`, 0, /^$/],
   [`${REPLAY} ${ONE} --json`, 0, /^$/],
@@ -116,7 +125,24 @@ const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: Reg
     /^megaflow: \/proc\/megaflow: no such file or directory$/m,
   ],
 
-  ["trace", 2, /required option '--flows <FILE>'/],
+  [`replay --config lab.yaml ${ONE}`, 0, /^$/],
+  [`replay --config lab.yaml ${ONE} --port 2=other --fail-mode secure`, 0, /^$/],
+  [`replay --config lab.yaml ${ONE} --port 2=pod`, 2, /the name pod is given twice/],
+  [`replay --config lab.yaml ${ONE} --flows bad.flows`, 2, /^megaflow: bad\.flows:3:19: /m],
+  [`replay --config two.yaml ${ONE}`, 2, /^megaflow: two\.yaml: --bridge NAME is wanted: it has br0, br1$/m],
+  [`replay --config two.yaml --bridge br1 ${ONE}`, 0, /^$/],
+  [`replay --config two.yaml --bridge br2 ${ONE}`, 2, /there is no bridge br2: it has br0, br1$/m],
+  [
+    `replay --config bad.yaml ${ONE}`,
+    2,
+    /^megaflow: bad\.yaml:3:5: unknown key "flow" of a bridge; did you mean "flows"\?$/m,
+  ],
+  [`replay --config none.yaml ${ONE}`, 2, /^megaflow: none\.yaml: open \(No such file or directory\)$/m],
+  [`replay --config - --in 1=-`, 2, /standard input/],
+  [`trace --config lab.yaml in_port=pod,tcp`, 0, /^$/],
+  [`trace --config two.yaml --bridge br1 in_port=1,tcp`, 0, /^$/],
+
+  ["trace in_port=1", 2, /--flows FILE or --config FILE is wanted/],
   ["trace --flows good.flows", 2, /missing required argument 'flow'/],
   ["trace --flows good.flows in_port=1,tcp", 0, /^$/],
   ["trace --flows names.flows --port 1=pod in_port=pod,tcp", 0, /^$/],

@@ -3,7 +3,7 @@
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
-import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
+import { Pipeline, type PipelineSettings, STALE_ALL } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 
 export type FailMode = "secure" | "standalone";
@@ -11,6 +11,8 @@ export type FailMode = "secure" | "standalone";
 export interface BridgeOptions {
   readonly ports: PortTable;
   readonly failMode: FailMode;
+  /** Of the pipeline. */
+  readonly settings?: PipelineSettings;
   /** False translates every frame. */
   readonly cache?: boolean;
   readonly seed?: number;
@@ -43,7 +45,7 @@ export class Bridge {
   constructor(options: BridgeOptions) {
     const { ports, failMode, exactEntries, connectionsMax, megaflowsMax } = options;
     const seed = options.seed ?? 1;
-    this.pipeline = new Pipeline({ ports, failMode, seed });
+    this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed });
     this.datapath = new Datapath(this.pipeline, {
       cache: options.cache ?? true,
       fastParse: options.fastParse ?? true,

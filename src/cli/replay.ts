@@ -1,6 +1,6 @@
 // megaflow replay: captures through a bridge.
 import type { Command } from "commander";
-import { Bridge, type FailMode } from "../bridge/bridge.ts";
+import { Bridge } from "../bridge/bridge.ts";
 import { connectionLines, flowLines, groupLines, megaflowLines, meterLines } from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
 import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
@@ -11,14 +11,8 @@ import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignm
 import { EXIT_UNFINISHED } from "./exit.ts";
 import { LoopCapture } from "./loop-capture.ts";
 import { Progress } from "./progress.ts";
-import {
-  applyBundle,
-  checkStdin,
-  loadSwitch,
-  readSwitchFiles,
-  type SwitchFiles,
-  type SwitchOptions,
-} from "./switch-files.ts";
+import { applyBundle, loadSwitch, readSwitchFiles, type SwitchFiles } from "./switch-files.ts";
+import { addSwitchOptions, describeSwitch, type SwitchOptions } from "./switch-options.ts";
 
 interface ReplayOptions extends SwitchOptions {
   in: string[];
@@ -28,7 +22,6 @@ interface ReplayOptions extends SwitchOptions {
   loop?: string;
   cache: boolean;
   json: boolean;
-  failMode: string;
   seed: string;
 }
 
@@ -52,25 +45,14 @@ const AT_FORM = "--at +SECONDS=FLOWS";
 
 export function register(program: Command): void {
   const list = (value: string, all: string[]) => [...all, value];
-  program
+  const command = program
     .command("replay")
     .summary("send captures through a pipeline")
     .description(
       "Sends the frames of captures through a bridge with the given OpenFlow tables, on the captures' clock, and says what " +
         "became of them. Several captures are merged in time order.",
-    )
-    .requiredOption(
-      "--flows <FILE>",
-      "OpenFlow flows, as ovs-ofctl add-flows reads them; - for standard input",
-    )
-    .option("--groups <FILE>", "groups, as ovs-ofctl add-groups reads them")
-    .option("--meters <FILE>", "meters, one a line, as ovs-ofctl add-meter takes them")
-    .option(
-      "--port <NO=NAME>",
-      "a port of the bridge; repeatable. With none given, every port that the options or files mention exists",
-      list,
-      [],
-    )
+    );
+  addSwitchOptions(command)
     .option(
       "--in <NO=CAPTURE...>",
       "frames received on port NO: pcap or pcapng, gzip or not, - for standard input; repeatable",
@@ -87,11 +69,6 @@ export function register(program: Command): void {
     .option("--shards <N>", "threads to spread the flows over (only 1 so far)", "1")
     .option("--loop <N>", "replay the captures N times from memory, without output files: for measuring")
     .option("--no-cache", "translate every frame: slow, and the same result")
-    .option(
-      "--fail-mode <MODE>",
-      "secure: no flow but those given; standalone: OVS's default, NORMAL where table 0 has nothing else",
-      "standalone",
-    )
     .option("--seed <N>", "seed of the hashes", "1")
     .option("--json", "print the summary as JSON", false)
     .addHelpText(
@@ -100,11 +77,20 @@ export function register(program: Command): void {
 Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, groups.txt, meters.txt, megaflows.txt, conntrack.txt, summary.json.
 A frame that the capture's snaplen cut counts with the length it had; it is forwarded as far as it is there.
 
+CONFIG is YAML, its file names relative to it:
+  bridges:
+    br0:
+      flows: br0.flows
+      ports:
+        - { no: 1, name: web, tag: 10 }
+        - { no: 2, name: uplink, trunks: [10, 20] }
+
 Exit status: 0 done; 1 not all was done: a capture could not be read to its end, an --at was refused, the disk is full (it says
 what was processed); 2 bad arguments or input, and nothing was written.
 
 Examples:
   megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
+  megaflow replay --config lab.yaml --in 1=web.pcap --out-dir out
   megaflow replay --flows before.flows --at +2.5=policy.flows --in 4=busybox.pcap --json
   tcpdump -i eth0 -w - | megaflow replay --flows node.flows --in 1=-`,
     )
@@ -112,10 +98,6 @@ Examples:
 }
 
 async function replay(options: ReplayOptions): Promise<void> {
-  if (options.in.length === 0) throw new MegaflowError("EARGS", `at least one ${IN_FORM} is wanted`);
-  if (options.failMode !== "secure" && options.failMode !== "standalone") {
-    throw new MegaflowError("EARGS", `--fail-mode is secure or standalone, not "${options.failMode}"`);
-  }
   const shards = wholeNumber(options.shards, "--shards", 1);
   if (shards > 1) throw new MegaflowError("EUNSUPPORTED", "--shards: only one shard is supported so far");
   const loops = options.loop === undefined ? null : wholeNumber(options.loop, "--loop", 1);
@@ -131,19 +113,23 @@ async function replay(options: ReplayOptions): Promise<void> {
     return { afterNs: secondsToNs(time, AT_FORM), file };
   });
   const inputs = [...changes.map((c) => c.file), ...captures.map((c) => c.path)];
-  checkStdin(options, inputs);
+  const described = describeSwitch(options, inputs);
+  if (captures.length === 0) throw new MegaflowError("EARGS", `at least one ${IN_FORM} is wanted`);
   if (options.outDir !== undefined) {
-    const switchFiles = [options.flows, options.groups, options.meters].filter((file) => file !== undefined);
+    const switchFiles = [options.config, described.flows, described.groups, described.meters].filter(
+      (file) => file !== undefined,
+    );
     checkInputsSurvive(options.outDir, [...switchFiles, ...inputs]);
   }
   const files = readSwitchFiles(
-    options,
+    described,
     changes.map((c) => c.file),
     captures.map((c) => c.port),
   );
   const bridge = new Bridge({
     ports: files.ports,
-    failMode: options.failMode as FailMode,
+    failMode: described.failMode,
+    settings: described.settings,
     cache: options.cache,
     seed: wholeNumber(options.seed, "--seed", 0),
   });

@@ -1,4 +1,4 @@
-// The switch that the options describe: its ports by number and name, and the flow, group and meter files it begins with.
+// The files of a described switch: flows, groups and meters, read whole before anything begins, and given to the switch.
 
 import { readFlowFile } from "../control/openflow/flow-file.ts";
 import { normalizationOf } from "../control/openflow/flow-text.ts";
@@ -17,15 +17,7 @@ import {
 } from "../pipeline/action.ts";
 import { PortTable } from "../pipeline/port-table.ts";
 import { FlowModError } from "../pipeline/tables.ts";
-import { portNumber, splitAssignment } from "./assignment.ts";
-
-export interface SwitchOptions {
-  readonly flows: string;
-  readonly groups?: string | undefined;
-  readonly meters?: string | undefined;
-  /** `NO=NAME` each. */
-  readonly port: readonly string[];
-}
+import type { SwitchDescription } from "./switch-options.ts";
 
 export interface SwitchFiles {
   readonly flows: FlowMod[];
@@ -34,7 +26,6 @@ export interface SwitchFiles {
   /** Flow files to be applied later, in the order given. */
   readonly later: FlowMod[][];
   readonly ports: PortTable;
-  readonly portNames: ReadonlyMap<string, number>;
 }
 
 /** A bridge, or a pipeline alone. */
@@ -44,54 +35,29 @@ export interface Switch {
   applyMeters(mods: readonly MeterMod[], nowMs: number): void;
 }
 
-const PORT_FORM = "--port NO=NAME";
-const STDIN = "-";
-
-/** Standard input can be read once. Throws EARGS when two of the options' files are it. */
-export function checkStdin(options: SwitchOptions, others: readonly string[]): void {
-  const files = [options.flows, options.groups, options.meters, ...others];
-  if (files.filter((file) => file === STDIN).length > 1) {
-    throw new MegaflowError("EARGS", "standard input (-) can be only one of the files");
-  }
-}
-
 /**
- * Reads all files; nothing is kept of any if one is bad. With `--port` given, the ports are those, `inPorts` and LOCAL
- * (named `localName`); without, also every port that the files mention, and a frame may be sent to any number (one out of a
- * register, say).
+ * Reads all files; nothing is kept of any if one is bad. When the description names ports, those, `inPorts` and LOCAL are the
+ * ports; else every port that the files mention is one too, and a frame may be sent to any number (one out of a register, say).
  */
 export function readSwitchFiles(
-  options: SwitchOptions,
+  described: SwitchDescription,
   laterFiles: readonly string[],
   inPorts: readonly number[],
-  localName = "LOCAL",
 ): SwitchFiles {
-  const portNames = new Map<string, number>();
-  const named = new Map<number, string>();
-  for (const text of options.port) {
-    const [left, name] = splitAssignment(text, PORT_FORM);
-    const no = portNumber(left, PORT_FORM);
-    if (named.has(no)) throw new MegaflowError("EARGS", `${PORT_FORM}: port ${no} is given twice`);
-    if (portNames.has(name))
-      throw new MegaflowError("EARGS", `${PORT_FORM}: the name ${name} is given twice`);
-    portNames.set(name, no);
-    named.set(no, name);
-  }
-  if (!named.has(OFPP_LOCAL)) named.set(OFPP_LOCAL, localName);
-  const names = { portByName: (name: string) => portNames.get(name) };
-  const meters = options.meters === undefined ? [] : readMeterFile(options.meters);
-  const groups = options.groups === undefined ? [] : readGroupFile(options.groups, names);
-  const flows = readFlowFile(options.flows, names);
+  const numbers = new Map(described.ports.map((port) => [port.name, port.no]));
+  const names = { portByName: (name: string) => numbers.get(name) };
+  const meters = described.meters === undefined ? [] : readMeterFile(described.meters);
+  const groups = described.groups === undefined ? [] : readGroupFile(described.groups, names);
+  const flows = described.flows === undefined ? [] : readFlowFile(described.flows, names);
   const later = laterFiles.map((file) => readFlowFile(file, names));
   warnOfNormalization([...flows, ...later.flat()]);
-  const declared = options.port.length > 0;
-  const numbers = new Set([...named.keys(), ...inPorts]);
-  if (!declared) for (const no of mentionedPorts([...flows, ...later.flat()], groups)) numbers.add(no);
-  const ports = new PortTable(
-    [...numbers].map((no) => ({ no, name: named.get(no) ?? String(no) })),
-    { anyNumber: !declared },
-  );
-  return { flows, groups, meters, later, ports, portNames };
+  const declared = described.ports.length > 0;
+  const ports = new PortTable(described.ports, { anyNumber: !declared });
+  const others = new Set([OFPP_LOCAL, ...inPorts]);
+  if (!declared) for (const no of mentionedPorts([...flows, ...later.flat()], groups)) others.add(no);
+  for (const { no } of described.ports) others.delete(no);
+  for (const no of others) ports.add({ no, name: no === OFPP_LOCAL ? described.localName : String(no) });
+  return { flows, groups, meters, later, ports };
 }
 
 const WARNINGS_MAX = 10;

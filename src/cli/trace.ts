@@ -1,10 +1,10 @@
 // `megaflow trace`: what `ovs-appctl ofproto/trace` prints, for tables read from files.
 import type { Command } from "commander";
 import { O_IN_PORT } from "../flow/layout.ts";
-import { MegaflowError } from "../lib/errors.ts";
 import { OFPP_MAX } from "../pipeline/action.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
-import { checkStdin, loadSwitch, readSwitchFiles, type SwitchOptions } from "./switch-files.ts";
+import { loadSwitch, readSwitchFiles } from "./switch-files.ts";
+import { addSwitchOptions, describeSwitch, type SwitchOptions } from "./switch-options.ts";
 import { parseTraceArguments } from "./trace-arguments.ts";
 
 const EXAMPLES = `
@@ -16,46 +16,30 @@ Examples:
   A frame as captured, received on port 1 (MAC addresses and learned flows are kept for the trace):
     $ megaflow trace --flows br0.flows in_port=1 ffffffffffff0e5a106001030806000108000604...
 
+  The ports, files and settings of a bridge in YAML:
+    $ megaflow trace --config lab.yaml in_port=1,dl_vlan=10,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02
+
 After each ct action with a table the trace goes on with the next --ct-next state, or trk,new.
 
 Exit status: 0 done; 2 bad arguments or input.`;
 
 interface TraceOptions extends SwitchOptions {
   readonly ctNext: string[];
-  readonly bridge: string;
-  readonly failMode: string;
 }
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("trace")
     .summary("print the way of a flow through the tables")
     .description(
       "Print the way of a flow or frame through OpenFlow tables, as `ovs-appctl ofproto/trace` does.",
-    )
-    .requiredOption(
-      "--flows <FILE>",
-      "OpenFlow flows, as ovs-ofctl add-flows reads them; - for standard input",
-    )
-    .option("--groups <FILE>", "groups, as ovs-ofctl add-groups reads them")
-    .option("--meters <FILE>", "meters, one a line, as ovs-ofctl add-meter takes them")
-    .option(
-      "--port <NO=NAME>",
-      "a port of the bridge; repeatable. With none given, every port that FLOW or the files mention exists",
-      (port: string, before: string[]) => [...before, port],
-      [] as string[],
-    )
+    );
+  addSwitchOptions(command)
     .option(
       "--ct-next <STATE>",
       "ct_state after the next ct action, e.g. trk,est (repeatable)",
       (state: string, before: string[]) => [...before, state],
       [] as string[],
-    )
-    .option("--bridge <NAME>", "the bridge's name", "br0")
-    .option(
-      "--fail-mode <MODE>",
-      "standalone: begin, as OVS and megaflow replay do, with a flow that does NORMAL; or secure",
-      "standalone",
     )
     .argument("<flow>", "the flow, in the syntax of a match without wildcards")
     .argument("[frame]", "a frame in hexadecimal; FLOW then gives its in_port and metadata")
@@ -68,17 +52,19 @@ export function register(program: Command): void {
 }
 
 function traceText(words: readonly string[], options: TraceOptions): string {
-  const { failMode } = options;
-  if (failMode !== "secure" && failMode !== "standalone") {
-    throw new MegaflowError("EARGS", `--fail-mode is secure or standalone, not "${failMode}"`);
-  }
-  checkStdin(options, []);
-  const files = readSwitchFiles(options, [], [], options.bridge);
+  const described = describeSwitch(options, []);
+  const files = readSwitchFiles({ ...described, localName: described.bridgeName }, [], []);
   const { ports } = files;
   const request = parseTraceArguments(words, ports);
   const inPort = request.flow.get32(O_IN_PORT);
   if (inPort > 0 && inPort < OFPP_MAX) ports.add(ports.get(inPort) ?? { no: inPort, name: String(inPort) });
-  const pipeline = new Pipeline({ ports, failMode, seed: 0, bridgeName: options.bridge });
+  const pipeline = new Pipeline({
+    ...described.settings,
+    ports,
+    failMode: described.failMode,
+    seed: 0,
+    bridgeName: described.bridgeName,
+  });
   loadSwitch(pipeline, files, 0);
   return pipeline.trace({ ...request, nowMs: 0 });
 }

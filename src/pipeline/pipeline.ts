@@ -20,7 +20,15 @@ import { finishWildcards, installableWildcards } from "./wildcards.ts";
 
 export type FailMode = "secure" | "standalone";
 
-export interface PipelineOptions {
+/** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
+export interface PipelineSettings {
+  /** MAC addresses that are kept, at most. */
+  readonly macTableSize?: number;
+  /** How long a MAC address is kept without use. */
+  readonly macAgingMs?: number;
+}
+
+export interface PipelineOptions extends PipelineSettings {
   readonly ports: PortTable;
   readonly failMode: FailMode;
   /** Of hashes that may differ from run to run. */
@@ -37,7 +45,7 @@ export class Pipeline implements UpcallHandler, Host {
   readonly tables: Tables;
   readonly groups = new GroupTable();
   readonly meters = new MeterTable();
-  readonly macs = new MacTable();
+  readonly macs: MacTable;
   readonly recirc = new RecircTable();
   readonly bridgeName: string;
   readonly seed: number;
@@ -48,6 +56,7 @@ export class Pipeline implements UpcallHandler, Host {
     this.ports = options.ports;
     this.bridgeName = options.bridgeName ?? "br0";
     this.seed = options.seed;
+    this.macs = new MacTable(options.macAgingMs, options.macTableSize);
     this.tables = new Tables({
       checkActions: (mod) => checkSupported(mod.actions, this.groups, this.meters),
     });

@@ -1,8 +1,9 @@
 // Flow files: what `ovs-ofctl add-flows FILE` reads. All or nothing: the first bad line is an error, and no flow-mod comes out.
 
 import type { FlowMod, FlowModCommand } from "../../pipeline/action.ts";
+import { readTextFile } from "../text-file.ts";
 import { type FlowTextNames, parseFlowMod } from "./flow-text.ts";
-import { parseLines, readTextFile } from "./lines.ts";
+import { parseLines } from "./lines.ts";
 
 export type { FlowTextNames } from "./flow-text.ts";
 

@@ -1,9 +1,10 @@
 // Group files: what `ovs-ofctl add-groups FILE` reads. All or nothing.
 
 import type { GroupMod } from "../../pipeline/action.ts";
+import { readTextFile } from "../text-file.ts";
 import type { FlowTextNames } from "./flow-text.ts";
 import { parseGroupMod } from "./group-text.ts";
-import { parseLines, readTextFile } from "./lines.ts";
+import { parseLines } from "./lines.ts";
 
 /** Reads and parses a group file. Throws MegaflowError: EFILE, or ETEXT with file, line and column in OVS's words. */
 export function readGroupFile(path: string, names: FlowTextNames = {}): GroupMod[] {

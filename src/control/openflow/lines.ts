@@ -1,20 +1,7 @@
 // Files of OpenFlow text as ovs-ofctl(8) reads them: `#` starts a comment, blank lines do not count. A line that ends in `\`
 // goes on in the next one (ovs-ofctl has no such thing: it reads the backslash as an action and refuses it).
 
-import { readFileSync } from "node:fs";
-import { MegaflowError, type Place, systemWords } from "../../lib/errors.ts";
-
-const STDIN = 0;
-
-/** Reads a whole file, standard input for `-`, as ovs-ofctl does; throws MegaflowError EFILE. */
-export function readTextFile(path: string): string {
-  try {
-    return readFileSync(path === "-" ? STDIN : path, "utf8");
-  } catch (error) {
-    const words = systemWords(error);
-    throw new MegaflowError("EFILE", `${path}: open (${words[0]!.toUpperCase()}${words.slice(1)})`);
-  }
-}
+import { MegaflowError, type Place } from "../../lib/errors.ts";
 
 const places = new WeakMap<object, Place>();
 

@@ -5,7 +5,8 @@ import { MegaflowError } from "../../lib/errors.ts";
 import type { MeterBand, MeterMod } from "../../pipeline/action.ts";
 import { boundedInteger, uint32 } from "../../pipeline/action-text/number.ts";
 import { Scanner } from "../../pipeline/action-text/scan.ts";
-import { parseLines, readTextFile } from "./lines.ts";
+import { readTextFile } from "../text-file.ts";
+import { parseLines } from "./lines.ts";
 
 const METER_MAX = 0xffff0000;
 /** Meters with a meaning of their own, by the name they are written with. */

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MegaflowError } from "../../lib/errors.ts";
+import { OFPP_LOCAL } from "../../pipeline/action.ts";
+import { parseLab } from "./lab.ts";
+
+const FILE = "labs/lab.yaml";
+
+/** A bridge with one port that has these keys. */
+const port = (keys: string) => `bridges: { br0: { ports: [ { no: 1, name: p1, ${keys} } ] } }`;
+const bridge = (keys: string) => `bridges: { br0: { ${keys} } }`;
+
+test("a bridge's keys become options", () => {
+  const lab = parseLab(
+    `# a lab
+bridges:
+  br0:
+    fail_mode: secure
+    flows: br0.flows
+    groups: /etc/groups
+    ports:
+      - { no: 1, name: tap1, type: tap, netns: red, tag: 10, no_flood: true }
+      - { no: 2, name: veth2, type: af-packet, trunks: [10, 20], vlan_mode: native-tagged, link_state: down }
+      - { no: LOCAL, name: br0 }
+    mac_table_size: 100
+    mac_aging_time: 60
+  br1:
+shards: 2
+`,
+    FILE,
+  );
+  assert.equal(lab.shards, 2);
+  const [br0, br1] = lab.bridges;
+  assert.deepEqual(br0!.ports, [
+    { no: 1, name: "tap1", tag: 10, noFlood: true },
+    { no: 2, name: "veth2", trunks: new Set([10, 20]), vlanMode: "native-tagged", live: false },
+    { no: OFPP_LOCAL, name: "br0" },
+  ]);
+  assert.equal(br0!.devices[0]!.netns, "red");
+  assert.equal(br0!.failMode, "secure");
+  assert.equal(br0!.flows, "labs/br0.flows");
+  assert.equal(br0!.groups, "/etc/groups");
+  assert.deepEqual(br0!.settings, { macTableSize: 100, macAgingMs: 60_000 });
+  assert.equal(br1!.name, "br1");
+  assert.equal(br1!.failMode, "standalone");
+  assert.deepEqual(br1!.ports, []);
+});
+
+test("files are relative to the configuration; standard input has no folder", () => {
+  const flows = (file: string) => parseLab(bridge("flows: a/b.flows"), file).bridges[0]!.flows;
+  assert.equal(flows("lab.yaml"), "a/b.flows");
+  assert.equal(flows("../x/lab.yaml"), "../x/a/b.flows");
+  assert.equal(flows("/etc/lab.yaml"), "/etc/a/b.flows");
+  assert.equal(flows("-"), "a/b.flows");
+  assert.equal(parseLab(bridge("flows: '-'"), FILE).bridges[0]!.flows, "-");
+});
+
+test("anchors stand for what they name", () => {
+  const lab = parseLab(
+    "bridges: { br0: { ports: [ { no: 1, name: a, trunks: &t [1, 2] }, { no: 2, name: b, trunks: *t } ] } }",
+    FILE,
+  );
+  assert.deepEqual(lab.bridges[0]!.ports[1]!.trunks, new Set([1, 2]));
+});
+
+const BAD: readonly (readonly [name: string, text: string, words: string])[] = [
+  ["an empty file", "", "1:1: the file wants bridges: keys (each a bridge's name)"],
+  ["a comment only", "# nothing\n", "1:1: the file wants bridges: keys (each a bridge's name)"],
+  ["no mapping", "- bridges", "1:1: the file wants keys (of bridges, shards), not a list"],
+  ["an unknown key", "bridges: {}\nshard: 2", '2:1: unknown key "shard" of the file; did you mean "shards"?'],
+  [
+    "an unknown key of a bridge",
+    "bridges:\n  br0:\n    fail-mode: secure",
+    '3:5: unknown key "fail-mode" of a bridge; did you mean "fail_mode"?',
+  ],
+  [
+    "a key like no other",
+    bridge("colour: red"),
+    '1:19: unknown key "colour" of a bridge; there are fail_mode, flows,',
+  ],
+  ["an unknown key of a port", port("vlan: 3"), '1:47: unknown key "vlan" of a port; there are no, name, '],
+  [
+    "a wrong word",
+    bridge("fail_mode: secured"),
+    '1:30: fail_mode wants secure or standalone, not "secured"; did you mean "secure"?',
+  ],
+  ["a VLAN out of range", port("tag: 4096"), "1:52: tag wants a whole number from 0 to 4095, not 4096"],
+  ["a VLAN in text", port("tag: '10'"), '1:52: tag wants a whole number from 0 to 4095, not "10"'],
+  ["a fraction", port("tag: 1.5"), "1:52: tag wants a whole number from 0 to 4095, not 1.5"],
+  ["no number at all", port("tag: .nan"), "1:52: tag wants a whole number from 0 to 4095, not NaN"],
+  ["nothing after a key", "bridges:\n  br0:\n    flows:\n", "3:11: flows wants text, not nothing"],
+  ["a word for a flag", port("no_flood: yes"), '1:57: no_flood wants true or false, not "yes"'],
+  [
+    "a wrong item",
+    port("trunks: [1, x]"),
+    '1:59: item 2 of trunks wants a whole number from 0 to 4095, not "x"',
+  ],
+  ["keys for a list", bridge("ports: { no: 1 }"), "1:26: ports wants a list, each item keys (of no, name,"],
+  [
+    "a port without a number",
+    bridge("ports: [ { name: a } ]"),
+    "1:28: a port wants no: a port number (1 to 65279, or LOCAL)",
+  ],
+  [
+    "a reserved port number",
+    bridge("ports: [ { no: 65280, name: a } ]"),
+    "1:34: no wants a port number (1 to 65279, or LOCAL), not 65280",
+  ],
+  [
+    "port 0",
+    bridge("ports: [ { no: 0, name: a } ]"),
+    "1:34: no wants a port number (1 to 65279, or LOCAL), not 0",
+  ],
+  [
+    "a number twice",
+    "bridges:\n  br0:\n    ports:\n      - { no: 7, name: a }\n      - { no: 7, name: b }",
+    "5:15: the port number 7 is given twice, first in line 4",
+  ],
+  [
+    "a name twice",
+    bridge("ports: [ { no: 1, name: a }, { no: 2, name: a } ]"),
+    "1:63: the name a is given twice, first in line 1",
+  ],
+  ["a key twice", "bridges: {}\nbridges: {}", "2:1: Map keys must be unique"],
+  ["a bridge twice", "bridges: { br0: , br0: }", "1:19: Map keys must be unique"],
+  [
+    "no YAML",
+    "bridges: [",
+    "1:11: Flow sequence in block collection must be sufficiently indented and end with a ]",
+  ],
+  ["two documents", "bridges: {}\n---\nbridges: {}", "2:1: the file holds more than one document"],
+  ["a tag", "bridges: !python/object {}", "1:10: Unresolved tag: !python/object"],
+  ["an anchor that is not there", "bridges: *nowhere", "1:10: there is no anchor &nowhere before this"],
+  ["a list as a key", "bridges: { [a]: {} }", "1:12: a key of bridges is text or a number, not a list"],
+  ["a merge key", "bridges: { br0: { <<: { flows: x } } }", '1:19: unknown key "<<" of a bridge; '],
+  ["a prototype", "__proto__: { a: 1 }\nbridges: {}", '1:1: unknown key "__proto__" of the file; '],
+  ["deep nesting", `bridges: ${"[".repeat(20_000)}`, "1:1: the file is nested too deeply"],
+];
+
+for (const [name, text, words] of BAD) {
+  test(`${name} is an error that says where`, () => {
+    try {
+      parseLab(text, FILE);
+    } catch (error) {
+      assert.ok(error instanceof MegaflowError, String(error));
+      assert.equal(error.code, "ECONFIG");
+      assert.ok(error.describe().startsWith(`${FILE}:${words}`), error.describe());
+      return;
+    }
+    assert.fail("no error");
+  });
+}
+
+test("a file that multiplies itself comes to an end", () => {
+  const many = Array.from({ length: 3000 }, () => "*t").join(", ");
+  const ports = Array.from({ length: 3000 }, (_, i) => `{ no: ${i + 2}, name: p${i + 2}, trunks: *t }`).join(
+    ", ",
+  );
+  const text = `bridges: { br0: { ports: [ { no: 1, name: p1, trunks: &t [ ${"1, ".repeat(3000)} ] }, ${ports} ] } }\n# ${many}`;
+  assert.throws(() => parseLab(text, FILE), /the file has more than 200000 values/);
+});

@@ -1,0 +1,49 @@
+// The keys of a port. Those that OVS has too bear its names: columns of the Port table (ovs-vswitchd.conf.db(5)), and the
+// flags of `ovs-ofctl mod-port`.
+import { OFPP_LOCAL, OFPP_MAX } from "../../pipeline/action.ts";
+import {
+  type Fields,
+  flag,
+  listOf,
+  oneOf,
+  optional,
+  type RecordOf,
+  record,
+  required,
+  type Shape,
+  scalar,
+  text,
+  whole,
+} from "./shape.ts";
+
+const portNo: Shape<number> = scalar(`a port number (1 to ${OFPP_MAX - 1}, or LOCAL)`, (v) => {
+  if (v === "LOCAL" || v === OFPP_LOCAL) return OFPP_LOCAL;
+  return typeof v === "number" && Number.isInteger(v) && v >= 1 && v < OFPP_MAX ? v : undefined;
+});
+
+const VLAN_MAX = 4095;
+export const vlan = whole(0, VLAN_MAX);
+export const vlans: Shape<number[]> = listOf(vlan, { single: true });
+
+/** What the pipeline knows of a port. */
+const PIPELINE_FIELDS = {
+  no: required(portNo),
+  name: required(text),
+  vlanMode: optional(oneOf("trunk", "access", "native-tagged", "native-untagged")),
+  tag: optional(vlan),
+  trunks: optional(vlans),
+  noFlood: optional(flag),
+  noForward: optional(flag),
+  noReceive: optional(flag),
+  linkState: optional(oneOf("up", "down")),
+} satisfies Fields;
+
+/** Where a live port's frames come from and go to. A replay has captures instead, and leaves these alone. */
+const DEVICE_FIELDS = {
+  type: optional(oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy")),
+  netns: optional(text),
+} satisfies Fields;
+
+export const PORT = record("a port", { ...PIPELINE_FIELDS, ...DEVICE_FIELDS });
+
+export type PortConfig = RecordOf<typeof PIPELINE_FIELDS & typeof DEVICE_FIELDS>;
