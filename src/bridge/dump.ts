@@ -16,7 +16,8 @@ const text = (lines: Iterable<string>): string => [...lines].map((line) => `${li
 export function* flowLines(bridge: Bridge, tableId?: number): Generator<string> {
   bridge.pushStats();
   yield FLOW_DUMP_HEADER;
-  for (const rule of bridge.pipeline.tables.rules(tableId)) yield formatRule(rule, bridge.nowMs);
+  for (const rule of bridge.pipeline.tables.rules(tableId))
+    yield formatRule(rule, bridge.nowMs, bridge.pipeline.tlvMap);
 }
 
 export function flowsText(bridge: Bridge, tableId?: number): string {
@@ -39,6 +40,7 @@ export function meterLines(bridge: Bridge): string[] {
 /** `ovs-appctl dpctl/dump-flows`, megaflows in the order they were installed, ports by OpenFlow number. */
 export function* megaflowLines(bridge: Bridge): Generator<string> {
   const { kernel, megaflows } = bridge.datapath;
+  const { tlvMap } = bridge.pipeline;
   const key = new Flow();
   const mask = new Flow();
   const portName = (no: number) => String(no);
@@ -47,8 +49,8 @@ export function* megaflowLines(bridge: Bridge): Generator<string> {
     const { packets, bytes, usedMs, tcpFlags } = megaflow.stats(kernel);
     const used = usedMs === 0 ? "never" : `${((bridge.nowMs - usedMs) / 1000).toFixed(3)}s`;
     const flags = tcpFlags === 0 ? "" : `, flags:${formatFlags(TCP_FLAG_NAMES, tcpFlags)}`;
-    yield `${formatMegaflow(key, mask, portName)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
-      `actions:${formatDatapathActions(megaflow.actions, portName)}`;
+    yield `${formatMegaflow(key, mask, portName, tlvMap)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
+      `actions:${formatDatapathActions(megaflow.actions, portName, { tlvMap })}`;
   }
 }
 

@@ -45,7 +45,8 @@ export function readSwitchFiles(
   inPorts: readonly number[],
 ): SwitchFiles {
   const numbers = new Map(described.ports.map((port) => [port.name, port.no]));
-  const names = { portByName: (name: string) => numbers.get(name) };
+  const tlvMap = described.settings.tlvMap ?? null;
+  const names = { portByName: (name: string) => numbers.get(name), tlvMap };
   const meters = described.meters === undefined ? [] : readMeterFile(described.meters);
   const groups = described.groups === undefined ? [] : readGroupFile(described.groups, names);
   const flows = described.flows === undefined ? [] : readFlowFile(described.flows, names);

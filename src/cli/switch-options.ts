@@ -2,6 +2,7 @@
 // put in its place.
 import type { Command } from "commander";
 import { type BridgeConfig, readLab } from "../control/config/lab.ts";
+import { readTlvMap } from "../control/openflow/tlv-file.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { FailMode, PipelineSettings } from "../pipeline/pipeline.ts";
 import type { PortOptions } from "../pipeline/port-table.ts";
@@ -13,6 +14,8 @@ export interface SwitchOptions {
   readonly flows?: string | undefined;
   readonly groups?: string | undefined;
   readonly meters?: string | undefined;
+  /** The text of a map of tunnel options, or a file that holds it. */
+  readonly tlvMap?: string | undefined;
   /** `NO=NAME` each. */
   readonly port: readonly string[];
   readonly failMode?: string | undefined;
@@ -54,6 +57,10 @@ export function addSwitchOptions(command: Command): Command {
     .option("--groups <FILE>", "groups, as ovs-ofctl add-groups reads them")
     .option("--meters <FILE>", "meters, one a line, as ovs-ofctl add-meter takes them")
     .option(
+      "--tlv-map <MAP>",
+      "Geneve options as tun_metadata fields, as ovs-ofctl add-tlv-map takes them: the text, or a file that holds it",
+    )
+    .option(
       "--port <NO=NAME>",
       "a port of the bridge; repeatable. With none given, here or in --config, every port that the options or files mention exists",
       (port: string, before: string[]) => [...before, port],
@@ -77,8 +84,8 @@ export function describeSwitch(options: SwitchOptions, others: readonly string[]
   if (options.config === undefined && options.flows === undefined) {
     throw new MegaflowError("EARGS", "--flows FILE or --config FILE is wanted");
   }
-  const { flows, groups, meters } = options;
-  checkStdin([options.config, flows, groups, meters, ...others]);
+  const { flows, groups, meters, tlvMap } = options;
+  checkStdin([options.config, flows, groups, meters, tlvMap, ...others]);
   const config = options.config === undefined ? null : bridgeOf(options.config, options.bridge);
   const bridgeName = config?.name ?? options.bridge ?? DEFAULT_BRIDGE;
   const described = {
@@ -89,7 +96,7 @@ export function describeSwitch(options: SwitchOptions, others: readonly string[]
     ports: joinPorts(config?.ports ?? [], options.port),
     localName: config === null && options.bridge === undefined ? "LOCAL" : bridgeName,
     bridgeName,
-    settings: config?.settings ?? {},
+    settings: { ...config?.settings, ...(tlvMap === undefined ? {} : { tlvMap: readTlvMap(tlvMap) }) },
   };
   checkStdin([options.config, described.flows, described.groups, described.meters, ...others]);
   return described;

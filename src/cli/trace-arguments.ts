@@ -11,13 +11,20 @@ import {
   CS_TRACKED,
   O_IN_PORT,
   O_PKT_MARK,
+  O_REGS,
+  O_TUN_ID,
 } from "../flow/layout.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { TraceRequest } from "../pipeline/trace.ts";
 
 /** The words after the bridge's name in `ofproto/trace BRIDGE FLOW [FRAME] [--ct-next STATE]...`. */
-export function parseTraceArguments(words: readonly string[], ports: PortTable): Omit<TraceRequest, "nowMs"> {
+export function parseTraceArguments(
+  words: readonly string[],
+  ports: PortTable,
+  tlvMap: TlvMap | null = null,
+): Omit<TraceRequest, "nowMs"> {
   const rest: string[] = [];
   const ctNext: number[] = [];
   for (let i = 0; i < words.length; i++) {
@@ -27,15 +34,15 @@ export function parseTraceArguments(words: readonly string[], ports: PortTable):
     else throw new MegaflowError("EARGS", "Missing argument for option --ct-next");
   }
   if (rest.length === 0 || rest.length > 2) throw new MegaflowError("EARGS", "Syntax error");
-  const flow = parseTraceFlow(rest[0]!, ports);
+  const flow = parseTraceFlow(rest[0]!, ports, tlvMap);
   if (rest.length === 1) return { flow, frame: null, ctNext };
   const frame = parseFrame(rest[1]!);
   return { flow: flowOfFrame(frame, flow), frame, ctNext };
 }
 
-function parseTraceFlow(text: string, ports: PortTable): Flow {
+function parseTraceFlow(text: string, ports: PortTable, tlvMap: TlvMap | null): Flow {
   try {
-    return parseFlow(text, (name) => ports.byName(name)?.no);
+    return parseFlow(text, (name) => ports.byName(name)?.no, tlvMap);
   } catch (error) {
     if (!(error instanceof MegaflowError)) throw error;
     throw new MegaflowError(error.code, `Bad openflow flow syntax: ${error.message}`, error.place);
@@ -47,6 +54,7 @@ function flowOfFrame(frame: Uint8Array, given: Flow): Flow {
   const flow = new Flow();
   new Extractor(1).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
   flow.set32(O_PKT_MARK, given.get32(O_PKT_MARK));
+  flow.bytes.set(given.bytes.subarray(O_TUN_ID, O_REGS), O_TUN_ID);
   return flow;
 }
 

@@ -1,35 +1,20 @@
 // Datapath actions as OVS prints them, in `ofproto/trace` and `dpctl/dump-flows`:
 // set(eth(dst=...)),set(ipv4(ttl=62)),ct(commit,zone=65520),recirc(0x2)
 
-import {
-  O_MPLS_LSE0,
-  O_PKT_MARK,
-  O_SKB_PRIORITY,
-  O_TUN_DST,
-  O_TUN_FLAGS,
-  O_TUN_ID,
-  O_TUN_IPV6_DST,
-  O_TUN_IPV6_SRC,
-  O_TUN_SRC,
-  O_TUN_TOS,
-  O_TUN_TP_DST,
-  O_TUN_TP_SRC,
-  O_TUN_TTL,
-  TUN_FLAG_CSUM,
-  TUN_FLAG_DF,
-  TUN_FLAG_KEY,
-  TUN_FLAG_OAM,
-  VLAN_CFI,
-} from "../flow/layout.ts";
+import { O_MPLS_LSE0, O_PKT_MARK, O_SKB_PRIORITY, VLAN_CFI } from "../flow/layout.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import { unreachable } from "../lib/assert.ts";
 import { formatIpv4, formatIpv6, formatMac } from "../packet/address.ts";
 import type { CtNat, DatapathAction, SetHeader, Userspace } from "./action.ts";
 import { formatNshFields, formatNshHeader } from "./nsh-text.ts";
 import { SET_FIELDS, type SetField, type SetFieldForm } from "./set-fields.ts";
+import { formatTunnelKey } from "./tunnel-text.ts";
 
 export interface ActionTextOptions {
   /** In a trace, a userspace action says that nothing is sent. */
   readonly trace?: boolean;
+  /** Names the tunnel options of a set; without it they are left out. */
+  readonly tlvMap?: TlvMap | null;
 }
 
 /** How a port is written: its number, or its name. */
@@ -63,7 +48,7 @@ function formatAction(action: DatapathAction, portName: PortName, options: Actio
     case "output":
       return portName(action.port);
     case "set":
-      return `set(${formatSet(action.header, action.value, action.mask)})`;
+      return `set(${formatSet(action.header, action.value, action.mask, options)})`;
     case "push_vlan":
       return `push_vlan(${formatTag(action.tpid, action.tci)})`;
     case "pop_vlan":
@@ -116,7 +101,12 @@ function hex(value: number | bigint): string {
   return value === 0 || value === 0n ? "0" : "0x" + value.toString(16);
 }
 
-function formatSet(header: SetHeader, value: Uint8Array, mask: Uint8Array): string {
+function formatSet(
+  header: SetHeader,
+  value: Uint8Array,
+  mask: Uint8Array,
+  options: ActionTextOptions,
+): string {
   switch (header) {
     case "mpls":
       return `mpls(${formatLabel(number(value, O_MPLS_LSE0, 4))})`;
@@ -127,7 +117,7 @@ function formatSet(header: SetHeader, value: Uint8Array, mask: Uint8Array): stri
     case "nsh":
       return `nsh(${formatNshFields(value, mask)})`;
     case "tunnel":
-      return `tunnel(${formatTunnel(value)})`;
+      return `tunnel(${formatTunnelKey(value, options.tlvMap ?? null)})`;
     default: {
       const fields = SET_FIELDS.get(header) ?? [];
       const texts = fields.map((f) => formatField(f, value, mask)).filter((t) => t !== "");
@@ -188,31 +178,6 @@ function formatTag(tpid: number, tci: number): string {
 
 function formatLabel(lse: number): string {
   return `label=${lse >>> 12},tc=${(lse >>> 9) & 7},ttl=${lse & 0xff},bos=${(lse >>> 8) & 1}`;
-}
-
-function formatTunnel(value: Uint8Array): string {
-  const flags = number(value, O_TUN_FLAGS, 2);
-  const id = (BigInt(number(value, O_TUN_ID, 4)) << 32n) | BigInt(number(value, O_TUN_ID + 4, 4));
-  const parts: string[] = [];
-  const isSet = (at: number, size: number) => value.subarray(at, at + size).some((b) => b !== 0);
-  if (id !== 0n || flags & TUN_FLAG_KEY) parts.push(`tun_id=0x${id.toString(16)}`);
-  if (isSet(O_TUN_SRC, 4)) parts.push(`src=${formatIpv4(value, O_TUN_SRC)}`);
-  if (isSet(O_TUN_DST, 4)) parts.push(`dst=${formatIpv4(value, O_TUN_DST)}`);
-  if (isSet(O_TUN_IPV6_SRC, 16)) parts.push(`ipv6_src=${formatIpv6(value, O_TUN_IPV6_SRC)}`);
-  if (isSet(O_TUN_IPV6_DST, 16)) parts.push(`ipv6_dst=${formatIpv6(value, O_TUN_IPV6_DST)}`);
-  if (isSet(O_TUN_TOS, 1)) parts.push(`tos=${hex(value[O_TUN_TOS]!)}`);
-  parts.push(`ttl=${value[O_TUN_TTL]}`);
-  if (isSet(O_TUN_TP_SRC, 2)) parts.push(`tp_src=${number(value, O_TUN_TP_SRC, 2)}`);
-  if (isSet(O_TUN_TP_DST, 2)) parts.push(`tp_dst=${number(value, O_TUN_TP_DST, 2)}`);
-  const names: [number, string][] = [
-    [TUN_FLAG_DF, "df"],
-    [TUN_FLAG_CSUM, "csum"],
-    [TUN_FLAG_KEY, "key"],
-    [TUN_FLAG_OAM, "oam"],
-  ];
-  const on = names.filter(([bit]) => flags & bit).map(([, name]) => name);
-  if (on.length > 0) parts.push(`flags(${on.join("|")})`);
-  return parts.join(",");
 }
 
 function formatCt(action: Extract<DatapathAction, { type: "ct" }>): string {

@@ -66,7 +66,7 @@ export interface Field {
   readonly bits: number;
   /** Size of the value in bytes in OXM. */
   readonly valueSize: number;
-  /** Where it lies in the flow key: see "Run" above. `size` is 0 for fields with no place yet (tun_metadata). */
+  /** Where it lies in the flow key: see "Run" above. `size` is 0 for tunnel options, which get their place from a map (tlv-map.ts). */
   readonly offset: number;
   readonly size: number;
   readonly shift: number;
@@ -76,6 +76,8 @@ export interface Field {
   readonly writable: boolean;
   readonly form: FieldForm;
   readonly prereq: Prerequisite;
+  /** N of tun_metadataN, -1 for all other fields: to write it is also to say that the option is present. */
+  readonly option: number;
   /** Every code point, the one printed for subfields first; empty for the obsolete fields that have none. */
   readonly codePoints: readonly CodePoint[];
   /** `NXM_OF_IP_SRC`, `OXM_OF_METADATA`...: null when there is none of that kind. */
@@ -151,7 +153,7 @@ const ROWS: readonly Row[] = [
   ["tun_erspan_hwid", 6, 1, [L.O_TUN_ERSPAN_HWID, 1], "mw", "hexadecimal", "none", "NXOXM_ET_ERSPAN_HWID 14"],
   ["tun_gtpu_flags", 8, 1, [L.O_TUN_GTPU_FLAGS, 1], "m", "hexadecimal", "none", "NXOXM_ET_GTPU_FLAGS 15"],
   ["tun_gtpu_msgtype", 8, 1, [L.O_TUN_GTPU_MSGTYPE, 1], "m", "decimal", "none", "NXOXM_ET_GTPU_MSGTYPE 16"],
-  // Tunnel options have no fixed place: a mapping (`ovs-ofctl add-tlv-map`) gives them one.
+  // Tunnel options have no fixed place: a map (tlv-map.ts) gives them one.
   ...many(64, (i): Row => [`tun_metadata${i}`, 992, 124, [L.O_TUN_METADATA, 0], "mw", "hexadecimal", "none", `NXM_NX_TUN_METADATA${i} ${40 + i}`]),
   ["metadata", 64, 8, [L.O_METADATA, 8], "mw", "hexadecimal", "none", "OXM_OF_METADATA 2"],
   ["in_port", 16, 2, [L.O_IN_PORT, 4], "w", "of_port", "none", "NXM_OF_IN_PORT 0"],
@@ -250,6 +252,7 @@ export const FIELDS: readonly Field[] = ROWS.map((row, id) => {
     writable: how.includes("w"),
     form,
     prereq,
+    option: name.startsWith("tun_metadata") ? Number(name.slice("tun_metadata".length)) : -1,
     codePoints,
     nxmName: codePoints.find((c) => !c.name.startsWith("OXM_OF"))?.name ?? null,
     oxmName: codePoints.find((c) => c.name.startsWith("OXM_OF"))?.name ?? null,

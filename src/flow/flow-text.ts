@@ -8,7 +8,9 @@ import * as L from "./layout.ts";
 import { emptyMatch, PROTOCOLS, setMatchField, splitKeyValues } from "./match.ts";
 import { formatMatch } from "./match-text.ts";
 import { isOdpText, parseOdpFlow } from "./odp-text.ts";
+import { isPresent } from "./option-bits.ts";
 import { formatPort, type PortResolver } from "./port-text.ts";
+import type { TlvMap } from "./tlv-map.ts";
 
 const ETH_IP = 0x0800;
 const ETH_ARP = 0x0806;
@@ -23,8 +25,12 @@ const NO_PORT = 0xffff;
 
 const $mask = new Flow();
 
-/** Prints a flow: the fields its packet type has, and of the metadata what is not zero. */
-export function formatFlow(flow: Flow, portName: (no: number) => string = formatPort): string {
+/** Prints a flow: the fields its packet type has, and of the metadata what is not zero. `tlvMap` names its tunnel options. */
+export function formatFlow(
+  flow: Flow,
+  portName: (no: number) => string = formatPort,
+  tlvMap: TlvMap | null = null,
+): string {
   $mask.clear();
   maskForPacket(flow, $mask);
   // What is zero goes without saying, registers and metadata included.
@@ -43,7 +49,7 @@ export function formatFlow(flow: Flow, portName: (no: number) => string = format
     if (dlType === ETH_IP) clear($mask, L.O_CT_NW_SRC, 8);
     else if (dlType === ETH_IPV6) clear($mask, L.O_CT_IPV6_SRC, 32);
   }
-  return formatMatch({ flow, mask: $mask }, null, portName);
+  return formatMatch({ flow, mask: $mask }, null, portName, { tlvMap });
 }
 
 /** The ct_state bits that say that the original direction's addresses are there. */
@@ -84,7 +90,13 @@ export function maskForPacket(flow: Flow, mask: Flow): void {
   if (hasTunnel) {
     if (flow.get16(L.O_TUN_FLAGS) & L.TUN_FLAG_KEY) mask.setExact(L.O_TUN_ID, 8);
     mask.setExact(L.O_TUN_SRC, L.O_TUN_TP_DST + 2 - L.O_TUN_SRC);
-    if (!isZero(flow, L.O_TUN_METADATA_PRESENT, 8)) mask.setExact(L.O_TUN_METADATA_PRESENT, 8 + 256);
+    if (!isZero(flow, L.O_TUN_METADATA_PRESENT, 8)) {
+      mask.bytes.set(
+        flow.bytes.subarray(L.O_TUN_METADATA_PRESENT, L.O_TUN_METADATA),
+        L.O_TUN_METADATA_PRESENT,
+      );
+      mask.setExact(L.O_TUN_METADATA, 256);
+    }
   } else if (!isZero(flow, L.O_TUN_ID, 8)) mask.setExact(L.O_TUN_ID, 8);
 
   mask.setExact(L.O_IN_PORT, 12);
@@ -229,16 +241,16 @@ const $bits = new Uint8Array(128);
  * Parses ofproto/trace's FLOW argument in either of its styles: a datapath key, `in_port(1),eth(...),...`, or the style
  * of a match, as parseExactFlow does. Throws ETEXT in OVS's words.
  */
-export function parseFlow(text: string, ports?: PortResolver): Flow {
+export function parseFlow(text: string, ports?: PortResolver, tlvMap: TlvMap | null = null): Flow {
   if (isOdpText(text)) {
     try {
-      return parseOdpFlow(text, ports).flow.clone();
+      return parseOdpFlow(text, ports, tlvMap).flow.clone();
     } catch (error) {
       // OVS then takes it for a match and complains about that.
       if (!(error instanceof MegaflowError)) throw error;
     }
   }
-  return parseExactFlow(text, ports);
+  return parseExactFlow(text, ports, tlvMap);
 }
 
 /**
@@ -246,7 +258,7 @@ export function parseFlow(text: string, ports?: PortResolver): Flow {
  * zero; a missing in_port is OFPP_NONE. Unlike in a match, each field may be set once, must be whole, and must come
  * after what it needs. Throws ETEXT in OVS's words, with the column of the item at fault.
  */
-export function parseExactFlow(text: string, ports?: PortResolver): Flow {
+export function parseExactFlow(text: string, ports?: PortResolver, tlvMap: TlvMap | null = null): Flow {
   const match = emptyMatch();
   const { flow } = match;
   for (const { key, value, column } of splitKeyValues(text)) {
@@ -262,20 +274,24 @@ export function parseExactFlow(text: string, ports?: PortResolver): Flow {
       }
       continue;
     }
-    const field = fieldByMatchName(key);
-    if (field === undefined) throw refuse(`unknown field ${key}`);
+    const named = fieldByMatchName(key);
+    if (named === undefined) throw refuse(`unknown field ${key}`);
+    const placed = named.option < 0 ? null : (tlvMap?.field(named.option) ?? null);
+    const field = placed ?? named;
     if (!hasField(flow, field)) throw refuse(`prerequisites not met for setting ${key}`);
     if (isSet(flow, field)) throw refuse(`field ${key} set multiple times`);
     try {
-      parseFieldInto(field, value, ports, $value, $bits);
+      parseFieldInto(named, value, ports, $value, $bits);
     } catch (error) {
       if (!(error instanceof MegaflowError)) throw error;
       throw refuse(`bad value for ${key} (${error.message})`);
     }
-    for (let i = 0; i < field.valueSize; i++) {
+    for (let i = 0; i < named.valueSize; i++) {
       if ($bits[i] !== 0xff) throw refuse(`bad value for ${key} (${value}: wildcards not allowed here)`);
     }
-    setMatchField(match, field, $value, $bits);
+    // An option that the map does not have is passed over; one that is too long loses its high bytes.
+    if (field.size === 0) continue;
+    setMatchField(match, field, $value.subarray(named.valueSize - field.valueSize), $bits);
   }
   if (flow.get32(L.O_IN_PORT) === 0) flow.set32(L.O_IN_PORT, NO_PORT);
   if (flow.get16(L.O_VLAN0_TCI) !== 0) flow.set16(L.O_VLAN0, 0x8100);
@@ -286,6 +302,7 @@ export function parseExactFlow(text: string, ports?: PortResolver): Flow {
 /** Whether the field's bits in the flow are not all zero. */
 function isSet(flow: Flow, field: Field): boolean {
   const { offset, size, shift } = field;
+  if (field.option >= 0) return isPresent(flow.bytes, field.option);
   if (field === NW_TOS) return (flow.get8(offset) & 0xfc) !== 0;
   // A tag's presence counts as part of its id.
   const bits = field === VLAN_VID ? 13 : field.bits;

@@ -11,7 +11,9 @@ import {
 } from "./flags-text.ts";
 import type { Flow, Match } from "./flow.ts";
 import * as L from "./layout.ts";
+import { isPresent } from "./option-bits.ts";
 import { formatPort } from "./port-text.ts";
+import type { TlvMap } from "./tlv-map.ts";
 
 const ETH_IP = 0x0800;
 const ETH_ARP = 0x0806;
@@ -41,6 +43,18 @@ const OTHER_TYPES: Readonly<Record<number, string>> = {
 /** The priority that `priority=` is left out for. */
 const DEFAULT_PRIORITY = 32768;
 
+export interface MatchTextOptions {
+  /** Names the tunnel options; without it they are left out. */
+  readonly tlvMap?: TlvMap | null;
+  /**
+   * As a match comes back over OpenFlow: only the bytes of an option's mask that the highest set bit needs, so that
+   * a mask of whole low bytes looks like none.
+   */
+  readonly overWire?: boolean;
+}
+
+const NO_OPTIONS: MatchTextOptions = {};
+
 /**
  * Prints a match; "" when it matches everything. `priority` is printed first unless it is null or the default, and
  * `portName` gives in_port's text (the number, or a reserved port's name, when not given).
@@ -49,6 +63,7 @@ export function formatMatch(
   match: Match,
   priority: number | null = null,
   portName: (no: number) => string = formatPort,
+  options: MatchTextOptions = NO_OPTIONS,
 ): string {
   const { flow, mask } = match;
   const f = flow.bytes;
@@ -94,7 +109,7 @@ export function formatMatch(
   if (!isZero(mask, L.O_REGS, 64)) {
     for (let i = 0; i < 16; i++) s += hex32(`reg${i}`, flow, mask, L.O_REGS + 4 * i);
   }
-  if (!isZero(mask, L.O_TUN_ID, 80)) s += formatTunnel(flow, mask);
+  if (!isZero(mask, L.O_TUN_ID, 80)) s += formatTunnel(flow, mask, options);
   s += hex64("metadata", flow, mask, L.O_METADATA);
   if (!isZero(mask, L.O_IN_PORT, 4)) s += `in_port=${portName(flow.get32(L.O_IN_PORT) & 0xffff)},`;
   s += formatVlans(flow, mask);
@@ -192,7 +207,7 @@ function formatCt(flow: Flow, mask: Flow): string {
   return s;
 }
 
-function formatTunnel(flow: Flow, mask: Flow): string {
+function formatTunnel(flow: Flow, mask: Flow, options: MatchTextOptions): string {
   const f = flow.bytes;
   const m = mask.bytes;
   let s = hex64("tun_id", flow, mask, L.O_TUN_ID);
@@ -218,6 +233,27 @@ function formatTunnel(flow: Flow, mask: Flow): string {
   const flagsMask = mask.get16(L.O_TUN_FLAGS) & 0xf;
   if (flagsMask)
     s += `tun_flags=${formatFlagsMasked(TUN_FLAG_NAMES, flow.get16(L.O_TUN_FLAGS) & 0xf, flagsMask, 0xf)},`;
+  const { tlvMap } = options;
+  if (tlvMap === undefined || tlvMap === null || isZero(mask, L.O_TUN_METADATA_PRESENT, 8)) return s;
+  return s + formatTunnelOptions(flow, mask, tlvMap, options.overWire === true);
+}
+
+/** `tun_metadata0=0x1234,`; the name alone for one that must be there, `=NP` for one that must not. */
+function formatTunnelOptions(flow: Flow, mask: Flow, tlvMap: TlvMap, overWire: boolean): string {
+  let s = "";
+  for (const { index, size } of tlvMap.list) {
+    if (!isPresent(mask.bytes, index)) continue;
+    s += `tun_metadata${index}`;
+    const at = tlvMap.field(index)!.offset;
+    if (!isPresent(flow.bytes, index)) s += "=NP";
+    else if (!isZero(mask, at, size)) {
+      s += `=${formatHex(flow.bytes, size, at)}`;
+      const bits = mask.bytes.subarray(at, at + size);
+      const from = overWire ? bits.findIndex((b) => b !== 0) : 0;
+      if (!bits.subarray(from).every((b) => b === 0xff)) s += `/${formatHex(bits, size)}`;
+    }
+    s += ",";
+  }
   return s;
 }
 

@@ -17,8 +17,10 @@ import {
 import { formatFieldValue, getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
 import { Flow, type Match } from "./flow.ts";
 import * as L from "./layout.ts";
+import { setPresent } from "./option-bits.ts";
 import type { PortResolver } from "./port-text.ts";
 import { parseSubfield, readSubfield, writeSubfield, writeSubfield32 } from "./subfield.ts";
+import { fitOption, OPTION_SIZE_MAX, type TlvMap } from "./tlv-map.ts";
 
 export { formatFieldValue, parseField } from "./field-text.ts";
 export { formatMatch } from "./match-text.ts";
@@ -71,18 +73,20 @@ const $mask = new Uint8Array(128);
 export class MatchBuilder {
   readonly flow: Flow;
   readonly mask: Flow;
-  /** What a switch without a map of tunnel options says to a match on one of them; null when there is none. */
+  /** What a switch says to a match on a tunnel option that its map does not have; null when there is none. */
   refusal: string | null = null;
   /** No version of OpenFlow can carry the match: part of a field that is matched as a whole, or a field without a number. */
   uncarriable = false;
   private readonly ports: PortResolver | undefined;
+  private readonly tlvMap: TlvMap | null;
   private options: Set<Field> | null = null;
 
-  constructor(ports?: PortResolver) {
+  constructor(ports?: PortResolver, tlvMap: TlvMap | null = null) {
     const match = emptyMatch();
     this.flow = match.flow;
     this.mask = match.mask;
     this.ports = ports;
+    this.tlvMap = tlvMap;
   }
 
   /**
@@ -110,7 +114,7 @@ export class MatchBuilder {
     if (field !== undefined) {
       // A name alone asks for nothing, but must be a field that can be written so.
       parseFieldInto(field, value === "" ? "0/0" : value, this.ports, $value, $mask);
-      if (field.size === 0) this.addOption(field);
+      if (field.option >= 0) this.addOption(field, $value, $mask);
       else this.set(field, $value, $mask);
       return true;
     }
@@ -127,12 +131,19 @@ export class MatchBuilder {
     if (field.prereq === "ethernet") this.defaultPacketType();
   }
 
-  /** A tunnel option: known by name, but only a map (`ovs-ofctl add-tlv-map`) would give it a place. */
-  private addOption(field: Field): void {
+  /** A tunnel option: known by name, but only a map (`ovs-ofctl add-tlv-map`) gives it a place. */
+  private addOption(field: Field, value: Uint8Array, mask: Uint8Array): void {
     this.options ??= new Set();
     if (this.options.has(field)) throw new MegaflowError("ETEXT", `field ${field.name} set multiple times`);
     this.options.add(field);
-    this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+    const placed = this.tlvMap?.field(field.option) ?? null;
+    if (placed === null) {
+      this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+      return;
+    }
+    const size = field.valueSize;
+    const fitted = fitOption(value.subarray(0, size), mask.subarray(0, size), placed.size);
+    setMatchField(this, placed, fitted.value, fitted.mask);
   }
 
   /** `reg0[0..15]=5` */
@@ -149,8 +160,18 @@ export class MatchBuilder {
       throw new MegaflowError("ETEXT", `${key}: value ${shown} does not fit into ${sf.bits} bits`);
     }
     const { field } = sf;
-    if (field.size === 0) {
-      this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+    if (field.option >= 0) {
+      const option = (bits: bigint): Uint8Array => {
+        const hex = bits.toString(16).padStart(2 * OPTION_SIZE_MAX, "0");
+        return Uint8Array.from({ length: OPTION_SIZE_MAX }, (_, i) =>
+          Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16),
+        );
+      };
+      this.addOption(
+        field,
+        option(value << BigInt(sf.ofs)),
+        option(((1n << BigInt(sf.bits)) - 1n) << BigInt(sf.ofs)),
+      );
       return;
     }
     const whole = { field, ofs: 0, bits: field.bits };
@@ -198,8 +219,8 @@ export function* splitKeyValues(text: string): Generator<{ key: string; value: s
 }
 
 /** Parses a whole match: `tcp,nw_src=10.0.0.0/8`. Throws ETEXT in OVS's words, with the column of the item at fault. */
-export function parseMatch(text: string, ports?: PortResolver): Match {
-  const builder = new MatchBuilder(ports);
+export function parseMatch(text: string, ports?: PortResolver, tlvMap: TlvMap | null = null): Match {
+  const builder = new MatchBuilder(ports, tlvMap);
   for (const { key, value, column } of splitKeyValues(text)) {
     try {
       if (builder.add(key, value)) continue;
@@ -208,7 +229,7 @@ export function parseMatch(text: string, ports?: PortResolver): Match {
     }
     throw unknownKey(key, value).at({ column });
   }
-  if (builder.refusal !== null) throw new MegaflowError("EUNSUPPORTED", "tunnel options are not supported");
+  if (builder.refusal !== null) throw new MegaflowError("ETEXT", builder.refusal);
   return builder;
 }
 
@@ -228,13 +249,16 @@ export function setMatchField(
   mask: Uint8Array,
 ): void {
   const { flow, mask: bits } = match;
-  if (field.size === 0)
-    throw new MegaflowError("EUNSUPPORTED", `${field.name}: tunnel options are not supported`);
+  if (field.size === 0) throw new MegaflowError("ETEXT", "NXFMFC_INVALID_TLV_FIELD");
   if (field.offset === L.O_VLAN0_TCI) {
     setVlan(match, field, getNumber(value, field.valueSize), getNumber(mask, field.valueSize));
     return;
   }
   if (field.valueSize > 4) {
+    if (field.option >= 0) {
+      setPresent(flow.bytes, field.option);
+      setPresent(bits.bytes, field.option);
+    }
     for (let i = 0; i < field.size; i++) {
       bits.bytes[field.offset + i] = mask[i]!;
       flow.bytes[field.offset + i] = value[i]! & mask[i]!;

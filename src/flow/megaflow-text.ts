@@ -7,6 +7,8 @@ import { CT_STATE_NAMES, formatFlagsMasked, TCP_FLAG_NAMES, TUN_FLAG_NAMES } fro
 import type { Flow } from "./flow.ts";
 import * as L from "./layout.ts";
 import { formatNshMatch } from "./nsh-text.ts";
+import { formatGeneve } from "./option-text.ts";
+import type { TlvMap } from "./tlv-map.ts";
 
 const ETH_TYPE_MIN = 0x600;
 
@@ -15,10 +17,11 @@ export function formatMegaflow(
   key: Flow,
   mask: Flow,
   portName: (no: number) => string = (no) => String(no),
+  tlvMap: TlvMap | null = null,
 ): string {
   const out: string[] = [];
   word(out, "skb_priority", key, mask, L.O_SKB_PRIORITY);
-  tunnel(out, key, mask);
+  tunnel(out, key, mask, tlvMap);
   word(out, "skb_mark", key, mask, L.O_PKT_MARK);
   conntrack(out, key, mask);
   word(out, "recirc_id", key, mask, L.O_RECIRC_ID);
@@ -204,7 +207,7 @@ function mplsLabels(out: string[], key: Flow, mask: Flow): void {
   out.push(`mpls(${chomp(text)})`);
 }
 
-function tunnel(out: string[], key: Flow, mask: Flow): void {
+function tunnel(out: string[], key: Flow, mask: Flow, tlvMap: TlvMap | null): void {
   const has = (at: number, size: number): boolean => {
     for (let i = at; i < at + size; i++) if (key.bytes[i] !== 0) return true;
     return false;
@@ -233,6 +236,8 @@ function tunnel(out: string[], key: Flow, mask: Flow): void {
     (has(L.O_TUN_GBP_ID, 2) ? half("id", key, mask, L.O_TUN_GBP_ID) : "") +
     (has(L.O_TUN_GBP_FLAGS, 1) ? byte("flags", key, mask, L.O_TUN_GBP_FLAGS, true) : "");
   if (gbp !== "") text += `vxlan(gbp(${chomp(gbp)})),`;
+  const options = formatGeneve(key.bytes, mask.bytes, tlvMap);
+  if (options !== "") text += `${options},`;
   if (flagsMask !== 0) text += `flags(${formatFlagsMasked(TUN_FLAG_NAMES, flags & 0xf, flagsMask, 0xf)}),`;
   out.push(`tunnel(${chomp(text)})`);
 }

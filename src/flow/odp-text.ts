@@ -7,7 +7,9 @@ import { CT_STATE_NAMES, type FlagNames, parseFlags, TCP_FLAG_NAMES, TUN_FLAG_NA
 import type { Match } from "./flow.ts";
 import * as L from "./layout.ts";
 import { emptyMatch } from "./match.ts";
+import { parseGeneve } from "./option-text.ts";
 import type { PortResolver } from "./port-text.ts";
+import type { TlvMap } from "./tlv-map.ts";
 
 /** How a part of an attribute is written, and where it lies: an integer of `bits` at `shift` of a big-endian run, or an address. */
 type Part =
@@ -104,6 +106,12 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, Part>>>> = {
   },
 };
 
+/** The parts of a VXLAN group policy. */
+const GBP: Readonly<Record<string, Part>> = {
+  id: integer(L.O_TUN_GBP_ID, 2),
+  flags: integer(L.O_TUN_GBP_FLAGS, 1),
+};
+
 /** The attributes that are one number. */
 const NUMBERS: Readonly<Record<string, Part>> = {
   recirc_id: integer(L.O_RECIRC_ID, 4),
@@ -123,9 +131,9 @@ export function isOdpText(text: string): boolean {
 }
 
 /** Parses a datapath key and, from its `/MASK` parts, a mask. What is not given is zero in both. Throws ETEXT. */
-export function parseOdpFlow(text: string, ports?: PortResolver): Match {
+export function parseOdpFlow(text: string, ports?: PortResolver, tlvMap: TlvMap | null = null): Match {
   const match = emptyMatch();
-  parseAttributes(text, match, ports, 0);
+  parseAttributes(text, match, { ports, tlvMap }, 0);
   const { flow, mask } = match;
   const dlType = flow.get16(L.O_DL_TYPE);
   if (text.includes("eth(")) {
@@ -140,8 +148,14 @@ export function parseOdpFlow(text: string, ports?: PortResolver): Match {
   return match;
 }
 
+/** What gives names their meaning. */
+interface Names {
+  readonly ports: PortResolver | undefined;
+  readonly tlvMap: TlvMap | null;
+}
+
 /** `name(...)`, ... at `depth` tags behind the Ethernet header. */
-function parseAttributes(text: string, match: Match, ports: PortResolver | undefined, depth: number): void {
+function parseAttributes(text: string, match: Match, names: Names, depth: number): void {
   let at = 0;
   while (at < text.length) {
     if (/[\s,]/.test(text[at]!)) {
@@ -154,7 +168,7 @@ function parseAttributes(text: string, match: Match, ports: PortResolver | undef
     if (end < 0) throw syntaxError(text.slice(at));
     const body = text.slice(at + head[0].length, end);
     try {
-      parseAttribute(head[1]!, body, match, ports, depth);
+      parseAttribute(head[1]!, body, match, names, depth);
     } catch (error) {
       throw error instanceof MegaflowError && error.code === "ETEXT" ? syntaxError(text.slice(at)) : error;
     }
@@ -162,20 +176,18 @@ function parseAttributes(text: string, match: Match, ports: PortResolver | undef
   }
 }
 
-function parseAttribute(
-  name: string,
-  body: string,
-  match: Match,
-  ports: PortResolver | undefined,
-  depth: number,
-): void {
+function parseAttribute(name: string, body: string, match: Match, names: Names, depth: number): void {
   const parts = PARTS[name];
   const single = NUMBERS[name];
   if (parts !== undefined) {
-    for (const item of splitParts(body)) parsePart(name, item, parts, match);
+    for (const item of splitParts(body)) {
+      const geneve = name === "tunnel" ? /^geneve\((.*)\)$/.exec(item) : null;
+      if (geneve === null) parsePart(name, item, parts, match);
+      else parseGeneve(geneve[1]!, match, names.tlvMap);
+    }
   } else if (single !== undefined) setPart(single, body, match);
   else if (name === "in_port") {
-    const named = ports?.(body);
+    const named = names.ports?.(body);
     setPart(integer(L.O_IN_PORT, 4), named === undefined ? body : String(named), match);
   } else if (name === "eth_type") {
     const rest = splitMask(body);
@@ -191,7 +203,7 @@ function parseAttribute(
       match.flow.set16(tci, match.flow.get16(tci) | L.VLAN_CFI);
       match.mask.set16(tci, match.mask.get16(tci) | L.VLAN_CFI);
     }
-  } else if (name === "encap") parseAttributes(body, match, ports, depth + 1);
+  } else if (name === "encap") parseAttributes(body, match, names, depth + 1);
   else if (name === "ct_state") setFlags(CT_STATE_NAMES, body, match, L.O_CT_STATE, 1);
   else if (name === "tcp_flags") setFlags(TCP_FLAG_NAMES, body, match, L.O_TCP_FLAGS, 2);
   else throw syntaxError(name);
@@ -205,6 +217,11 @@ function parsePart(
   match: Match,
 ): void {
   if (attribute === "tunnel") {
+    const gbp = /^vxlan\(gbp\((.*)\)\)$/.exec(item);
+    if (gbp !== null) {
+      for (const part of splitParts(gbp[1]!)) parsePart("gbp", part, GBP, match);
+      return;
+    }
     const flags = /^flags\((.*)\)$/.exec(item);
     if (flags !== null) {
       setFlags({ ...TUN_FLAG_NAMES, allowed: 0xf }, flags[1]!, match, L.O_TUN_FLAGS, 2);

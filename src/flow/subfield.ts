@@ -2,6 +2,7 @@
 import { MegaflowError } from "../lib/errors.ts";
 import { type Field, fieldByName, NW_TOS, type Subfield } from "./field.ts";
 import type { Flow } from "./flow.ts";
+import { setPresent } from "./option-bits.ts";
 
 /** All of a field. */
 export function wholeField(field: Field): Subfield {
@@ -111,6 +112,7 @@ export function writeSubfield32(flow: Flow, sf: Subfield, value: number): void {
   }
   let low = field.shift + sf.ofs;
   let bits = sf.bits;
+  if (field.option >= 0) setPresent(bytes, field.option);
   if (field === NW_TOS && sf.ofs < 2) {
     const skip = Math.min(2 - sf.ofs, bits);
     low += skip;

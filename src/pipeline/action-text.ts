@@ -7,6 +7,7 @@
 import { parsePort } from "../flow/port-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { Action } from "./action.ts";
+import { placeOptions } from "./action-options.ts";
 import { checkActions } from "./action-text/check.ts";
 import type { ActionContext, ActionParser, OuterAction } from "./action-text/context.ts";
 import * as control from "./action-text/control.ts";
@@ -35,7 +36,13 @@ export function parseActions(text: string, context: ActionContext = {}): Action[
     const message = error === null ? refusal : `actions are invalid with specified match (${error})`;
     if (message !== null) throw new MegaflowError("ETEXT", message, { column: base + 1 });
   }
-  return actions;
+  const { tlvMap } = context;
+  if (tlvMap === undefined || tlvMap === null) return actions;
+  try {
+    return placeOptions(actions, tlvMap);
+  } catch (error) {
+    throw error instanceof MegaflowError ? error.at({ column: base + 1 }) : error;
+  }
 }
 
 /** The actions in OVS's spelling, comma separated, `drop` when there are none; see action-text/format.ts for `spelling`. */

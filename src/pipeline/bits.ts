@@ -1,5 +1,6 @@
 // Runs of bits of a flow key as byte strings: what push and pop keep on the stack. (flow/subfield.ts has the rest.)
 import type { Subfield } from "../flow/field.ts";
+import { setPresent } from "../flow/option-bits.ts";
 
 const lowBit = (sf: Subfield): number => sf.field.shift + sf.ofs;
 const lastByte = (sf: Subfield): number => sf.field.offset + sf.field.size - 1;
@@ -22,6 +23,7 @@ export function loadBits(bytes: Uint8Array, sf: Subfield): Uint8Array {
 
 /** Stores right-aligned big-endian bytes into the run; missing high bytes are zero, surplus ones are lost. */
 export function storeBits(bytes: Uint8Array, sf: Subfield, value: Uint8Array): void {
+  if (sf.field.option >= 0) setPresent(bytes, sf.field.option);
   const low = lowBit(sf);
   const end = lastByte(sf);
   const limit = limitOf(sf);

@@ -16,9 +16,9 @@ import {
   O_TP_SRC,
   O_TUN_ID,
 } from "../flow/layout.ts";
+import { setPresent } from "../flow/option-bits.ts";
 import { maskSubfield, writeSubfield } from "../flow/subfield.ts";
-import { unreachable } from "../lib/assert.ts";
-import { MegaflowError } from "../lib/errors.ts";
+import { assert, unreachable } from "../lib/assert.ts";
 import { type Action, type ModName, OFPP_CONTROLLER, OFPP_IN_PORT } from "./action.ts";
 import { PRE_IP, PRE_IPV4, PRE_NONE, prerequisiteOf, protocolMaskOf } from "./prerequisite.ts";
 
@@ -66,6 +66,7 @@ export const S_UNROLL = 39; //        made by freezing: back to a table and a co
 export const S_ENCAP = 41;
 export const S_DECAP = 42;
 export const S_DEC_NSH_TTL = 43;
+export const S_DELETE_FIELD = 44;
 export const S_MOD_TP = 40; //        mod_tp_src, mod_tp_dst: what they look at depends on the frame
 
 /** One compiled action. Every step has every field, so that all have one shape. */
@@ -227,7 +228,7 @@ function compileAction(action: Action): Step {
     case "check_pkt_larger":
       return new Step(S_CHECK_PKT_LARGER, action, { dst: checkPlace(action.dst), arg: action.length });
     case "delete_field":
-      throw unsupported("delete_field");
+      return new Step(S_DELETE_FIELD, action, { arg: action.field.option });
     case "meter":
       return new Step(S_METER, action, { arg: action.meterId });
     case "clear_actions":
@@ -247,17 +248,13 @@ function compileAction(action: Action): Step {
   }
 }
 
-function unsupported(what: string): MegaflowError {
-  return new MegaflowError("EUNSUPPORTED", `${what} is not supported`);
-}
-
 function checkPlace(sf: Subfield): Subfield {
   checkField(sf.field);
   return sf;
 }
 
 function checkField(field: Field): void {
-  if (field.size === 0) throw unsupported(`field ${field.name}`);
+  assert(field.size !== 0, "a tunnel option has its place by now");
 }
 
 /** Whether a change of the field must reach the frame by a datapath action. Tunnel fields count when they are sent. */
@@ -286,6 +283,10 @@ function compileSetField(action: Action, field: Field, value: Uint8Array, mask: 
   v.bytes.set(value.subarray(value.length - field.size), field.offset);
   m.bytes.set(mask.subarray(mask.length - field.size), field.offset);
   if (field === NW_TOS) m.bytes[O_NW_TOS]! &= 0xfc;
+  if (field.option >= 0) {
+    setPresent(v.bytes, field.option);
+    setPresent(m.bytes, field.option);
+  }
   return writeStep(action, field, v, m);
 }
 

@@ -12,6 +12,7 @@ import {
   O_CT_TP_SRC,
   O_DL_TYPE,
 } from "../flow/layout.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import type { Action, FlowMod, NatSpec } from "./action.ts";
 import { OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
@@ -66,6 +67,7 @@ export interface Host {
   readonly macs: MacTable;
   readonly ports: PortTable;
   readonly recirc: RecircTable;
+  readonly tlvMap: TlvMap;
   readonly bridgeName: string;
   /** Whether a flow may be learned: false when a limit forbids it. */
   mayLearn(mod: FlowMod, limit: number): boolean;

@@ -1,6 +1,9 @@
 // Rules in the words of `ovs-ofctl -O OpenFlow15 dump-flows BRIDGE --no-names`.
 
 import { formatMatch } from "../flow/match-text.ts";
+import { formatPort } from "../flow/port-text.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
+import { withoutPlaces } from "./action-options.ts";
 import { formatActions } from "./action-text.ts";
 import type { Rule } from "./rule.ts";
 
@@ -37,20 +40,20 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(whole / 1000)}.${String(whole % 1000).padStart(3, "0")}s`;
 }
 
-/** One line, with the blank it begins with and without its line end. Ages count up to `nowMs`. */
-export function formatRule(rule: DumpedRule, nowMs: number): string {
+/** One line, with the blank it begins with and without its line end. Ages count up to `nowMs`; `tlvMap` names tunnel options. */
+export function formatRule(rule: DumpedRule, nowMs: number, tlvMap: TlvMap | null = null): string {
   const idleSeconds = Math.floor(Math.max(0, nowMs - rule.usedMs) / 1000);
   const statistics =
     ` cookie=0x${rule.cookie.toString(16)}, duration=${formatDuration(nowMs - rule.createdMs)},` +
     ` table=${rule.tableId}, n_packets=${rule.nPackets}, n_bytes=${rule.nBytes}, `;
-  return `${statistics}${timeouts(rule)}${flags(rule)}${importance(rule)}idle_age=${idleSeconds}, ${matchAndActions(rule)}`;
+  return `${statistics}${timeouts(rule)}${flags(rule)}${importance(rule)}idle_age=${idleSeconds}, ${matchAndActions(rule, tlvMap)}`;
 }
 
 /** The line that --no-stats prints: what was configured, nothing that was counted. */
-export function formatRuleWithoutStatistics(rule: DumpedRule): string {
+export function formatRuleWithoutStatistics(rule: DumpedRule, tlvMap: TlvMap | null = null): string {
   const cookie = rule.cookie === 0n ? "" : `cookie=0x${rule.cookie.toString(16)}, `;
   const table = rule.tableId === 0 ? "" : `table=${rule.tableId}, `;
-  return ` ${cookie}${table}${timeouts(rule)}${flags(rule)}${importance(rule)}${matchAndActions(rule)}`;
+  return ` ${cookie}${table}${timeouts(rule)}${flags(rule)}${importance(rule)}${matchAndActions(rule, tlvMap)}`;
 }
 
 function timeouts(rule: DumpedRule): string {
@@ -72,8 +75,8 @@ function importance(rule: DumpedRule): string {
   return rule.importance === 0 ? "" : `importance=${rule.importance}, `;
 }
 
-function matchAndActions(rule: DumpedRule): string {
+function matchAndActions(rule: DumpedRule, tlvMap: TlvMap | null): string {
   const priority = rule.priority === DEFAULT_PRIORITY ? null : rule.priority;
-  const match = formatMatch(rule.match, priority);
-  return `${match}${match === "" ? "" : " "}actions=${formatActions(rule.actions)}`;
+  const match = formatMatch(rule.match, priority, formatPort, { tlvMap, overWire: true });
+  return `${match}${match === "" ? "" : " "}actions=${formatActions(withoutPlaces(rule.actions))}`;
 }

@@ -4,6 +4,7 @@ import { formatFieldValue } from "../flow/field-text.ts";
 import { formatPort } from "../flow/port-text.ts";
 import { readSubfield, wholeField } from "../flow/subfield.ts";
 import { type Bucket, type GroupMod, type GroupType, OFPP_NONE } from "./action.ts";
+import { withoutPlaces } from "./action-options.ts";
 import { bytesOf } from "./action-text/number.ts";
 import { formatActions } from "./action-text.ts";
 import { formatDuration } from "./flow-dump.ts";
@@ -44,7 +45,7 @@ export function formatGroup(group: DumpedGroup): string {
     if (group.type === "select" && bucket.weight !== 1) text += `weight:${bucket.weight},`;
     if (bucket.watchPort !== OFPP_NONE) text += `watch_port:${formatPort(bucket.watchPort)},`;
     if (bucket.watchGroup !== null) text += `watch_group:${bucket.watchGroup},`;
-    text += `actions=${formatActions(bucket.actions)}`;
+    text += `actions=${formatActions(withoutPlaces(bucket.actions))}`;
   }
   return text;
 }

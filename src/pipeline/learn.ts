@@ -1,7 +1,9 @@
 // learn (ovs-actions(7)): a flow made from the frame at hand.
 import { Flow } from "../flow/flow.ts";
 import { formatMatch } from "../flow/match-text.ts";
+import { formatPort } from "../flow/port-text.ts";
 import { maskSubfield, readSubfield, writeSubfield } from "../flow/subfield.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import {
   type Action,
   type FlowMod,
@@ -34,7 +36,7 @@ export function translateLearn(ctx: Context, step: Step): void {
     return;
   }
   const mod = learnedFlow(action, flow);
-  if (ctx.trace !== null) ctx.report("detail", describe(mod));
+  if (ctx.trace !== null) ctx.report("detail", describe(mod, ctx.host.tlvMap));
   const { host } = ctx;
   let success = true;
   if (ctx.sideEffects) {
@@ -115,8 +117,8 @@ function specValue(spec: LearnSpec, flow: Flow): bigint {
 }
 
 /** As a trace tells it. */
-function describe(mod: FlowMod): string {
-  let text = `table=${mod.tableId} ${formatMatch(mod.match)}`.trimEnd();
+function describe(mod: FlowMod, tlvMap: TlvMap): string {
+  let text = `table=${mod.tableId} ${formatMatch(mod.match, null, formatPort, { tlvMap })}`.trimEnd();
   text += ` priority=${mod.priority}`;
   if (mod.newCookie !== null && mod.newCookie !== 0n) text += ` cookie=0x${mod.newCookie.toString(16)}`;
   if (mod.idleTimeout !== 0) text += ` idle=${mod.idleTimeout}`;

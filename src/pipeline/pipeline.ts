@@ -3,6 +3,7 @@
 import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
 import type { Flow } from "../flow/flow.ts";
 import { O_RECIRC_ID } from "../flow/layout.ts";
+import { TlvMap } from "../flow/tlv-map.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, type GroupMod, type MeterMod, OFPP_NORMAL } from "./action.ts";
 import { Context, FAILURES, type Host, X_OK } from "./context.ts";
@@ -26,6 +27,8 @@ export interface PipelineSettings {
   readonly macTableSize?: number;
   /** How long a MAC address is kept without use. */
   readonly macAgingMs?: number;
+  /** The tunnel options that flows may name (tun_metadata0 to 63). */
+  readonly tlvMap?: TlvMap;
 }
 
 export interface PipelineOptions extends PipelineSettings {
@@ -47,6 +50,7 @@ export class Pipeline implements UpcallHandler, Host {
   readonly meters = new MeterTable();
   readonly macs: MacTable;
   readonly recirc = new RecircTable();
+  readonly tlvMap: TlvMap;
   readonly bridgeName: string;
   readonly seed: number;
   readonly #ctx: Context;
@@ -55,6 +59,7 @@ export class Pipeline implements UpcallHandler, Host {
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
     this.bridgeName = options.bridgeName ?? "br0";
+    this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;
     this.macs = new MacTable(options.macAgingMs, options.macTableSize);
     this.tables = new Tables({

@@ -2,6 +2,7 @@
 // numbers are the OpenFlow numbers.
 
 import { OFPP_MAX } from "./action.ts";
+import type { TunnelOptions } from "./tunnel-options.ts";
 
 /** How NORMAL treats VLANs on a port (ovs-vswitchd.conf.db(5), Port table, vlan_mode). */
 export type VlanMode = "trunk" | "access" | "native-tagged" | "native-untagged";
@@ -21,6 +22,8 @@ export interface Port {
   readonly noReceive: boolean;
   /** Link up: what watch_port and bundle look at. */
   readonly live: boolean;
+  /** What makes the port a tunnel; null on all others. */
+  readonly tunnel: TunnelOptions | null;
 }
 
 export type PortOptions = { readonly no: number; readonly name: string } & Partial<Omit<Port, "no" | "name">>;
@@ -94,6 +97,7 @@ function portOf(options: PortOptions): Port {
     noForward: false,
     noReceive: false,
     live: true,
+    tunnel: null,
     ...options,
   };
 }

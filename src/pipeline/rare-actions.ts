@@ -24,6 +24,7 @@ import {
   O_TP_SRC,
   O_TUN_ID,
 } from "../flow/layout.ts";
+import { clearPresent } from "../flow/option-bits.ts";
 import { maskSubfield, writeSubfield32 } from "../flow/subfield.ts";
 import { type Action, OFPP_IN_PORT } from "./action.ts";
 import { formatActions } from "./action-text.ts";
@@ -51,6 +52,10 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
   switch (step.code) {
     case S.S_WRITE_VLAN:
       writeVlan(ctx, step);
+      return false;
+    case S.S_DELETE_FIELD:
+      clearPresent(flow.bytes, step.arg);
+      ctx.report("detail", `delete tun_metadata${step.arg}`);
       return false;
     case S.S_MOD_VLAN_VID:
       setTci(flow, wc, 0x0fff, step.arg, step.masks);

@@ -1,12 +1,12 @@
-// What flows and groups may ask for: actions that the translator cannot do are refused when they are loaded, never
-// silently ignored, and so are references to groups and meters that do not exist.
+// What flows and groups may ask for: what names a tunnel option without a place, a group or a meter that does not exist is
+// refused when it is loaded, never silently ignored.
 import type { Field } from "../flow/field.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { Action } from "./action.ts";
 import type { GroupTable } from "./group.ts";
 import type { MeterTable } from "./meter.ts";
 
-/** Throws EUNSUPPORTED, or ETEXT with OVS's error name. `groups` null: a group may come later (chained groups). */
+/** Throws ETEXT with OVS's error name. `groups` null: a group may come later (chained groups). */
 export function checkSupported(
   actions: readonly Action[],
   groups: GroupTable | null,
@@ -58,18 +58,14 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable)
       }
       return;
     case "delete_field":
-      unsupported(action.type);
+      checkField(action.field);
       return;
     default:
   }
 }
 
 function checkField(field: Field): void {
-  if (field.size === 0) unsupported(`field ${field.name}`);
-}
-
-function unsupported(what: string): never {
-  throw new MegaflowError("EUNSUPPORTED", `${what} is not supported`);
+  if (field.size === 0) refuse("NXFMFC_INVALID_TLV_FIELD");
 }
 
 function refuse(name: string): never {

@@ -17,6 +17,7 @@ import {
   O_TP_SRC,
 } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match.ts";
+import { formatPort } from "../flow/port-text.ts";
 import { formatIpv4, formatIpv6 } from "../packet/address.ts";
 import { type NatSpec, OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
@@ -77,10 +78,12 @@ function traceOne(ctx: Context, given: Flow, request: TraceRequest, pending: Pen
   initial.set32(O_ACTSET_OUTPUT, OFPP_UNSET);
   translate(ctx);
 
-  let text = `Flow: ${formatFlow(given)}\n${formatNodes(nodes)}`;
-  text += `\nFinal flow: ${initial.equals(ctx.flow) ? "unchanged" : formatFlow(withoutActset(ctx.flow))}\n`;
-  text += `Megaflow: ${formatMatch({ flow: masked(given, ctx.wc), mask: ctx.wc })}\n`;
-  text += `Datapath actions: ${formatDatapathActions(ctx.actions, String, { trace: request.frame === null })}`;
+  const { tlvMap } = ctx.host;
+  const flowText = (flow: Flow): string => formatFlow(flow, formatPort, tlvMap);
+  let text = `Flow: ${flowText(given)}\n${formatNodes(nodes)}`;
+  text += `\nFinal flow: ${initial.equals(ctx.flow) ? "unchanged" : flowText(withoutActset(ctx.flow))}\n`;
+  text += `Megaflow: ${formatMatch({ flow: masked(given, ctx.wc), mask: ctx.wc }, null, formatPort, { tlvMap })}\n`;
+  text += `Datapath actions: ${formatDatapathActions(ctx.actions, String, { trace: request.frame === null, tlvMap })}`;
   if (ctx.error !== X_OK) {
     text += `\nTranslation failed (${FAILURES[ctx.error]!.text}), packet is dropped.\n`;
   } else if (ctx.slow) {

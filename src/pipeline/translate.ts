@@ -19,6 +19,7 @@ import {
   O_TUN_TOS,
 } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match-text.ts";
+import { formatPort } from "../flow/port-text.ts";
 import { copySubfield, maskSubfield } from "../flow/subfield.ts";
 import { type Action, OFPP_IN_PORT, OFPP_UNSET } from "./action.ts";
 import { orderActionSet } from "./action-set.ts";
@@ -260,7 +261,7 @@ function traceRule(ctx: Context, tableId: number, rule: Rule | null) {
   if (rule === null) {
     text += "No match.";
   } else {
-    const match = formatMatch(rule.match);
+    const match = formatMatch(rule.match, null, formatPort, ctx.host);
     if (match !== "") text += `${match}, `;
     text += `priority ${rule.priority}`;
     if (rule.cookie !== 0n) text += `, cookie 0x${rule.cookie.toString(16)}`;

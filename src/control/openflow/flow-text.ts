@@ -16,7 +16,7 @@ import { tableFromText } from "../../pipeline/action-text/table-text.ts";
 import { type ActionContext, parseActions } from "../../pipeline/action-text.ts";
 
 /** Names that text may use instead of numbers. */
-export type FlowTextNames = Pick<ActionContext, "portByName" | "tableByName">;
+export type FlowTextNames = Pick<ActionContext, "portByName" | "tableByName" | "tlvMap">;
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const DEFAULT_PRIORITY = 32768;
@@ -52,7 +52,7 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     actionsAt++;
   }
 
-  const builder = new MatchBuilder(names.portByName);
+  const builder = new MatchBuilder(names.portByName, names.tlvMap ?? null);
   const flags = {
     sendFlowRem: false,
     checkOverlap: false,

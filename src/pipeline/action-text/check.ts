@@ -9,6 +9,7 @@ import { ETH_TYPE, type Field, type Prerequisite, type Subfield, VLAN_VID } from
 import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
+import type { TlvMap } from "../../flow/tlv-map.ts";
 import { type Action, type LearnSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
 import type { ActionContext } from "./context.ts";
 import { numberOf } from "./number.ts";
@@ -47,6 +48,7 @@ export interface Verdict {
 let $needsOld = false;
 let $needsNew = false;
 let $refusal: string | null = null;
+let $tlvMap: TlvMap | null = null;
 
 /** Whether the actions fit the context's match. Settles the `fact` of mod actions. */
 export function checkActions(
@@ -57,6 +59,7 @@ export function checkActions(
   $needsOld = false;
   $needsNew = context.versions === "newer";
   $refusal = context.refusal ?? null;
+  $tlvMap = context.tlvMap ?? null;
   let error = checkAll(actions, match, context.tableId ?? 255);
   if (context.versions === "none" || ($needsOld && $needsNew)) error ??= "OFPBAC_MATCH_INCONSISTENT";
   return { error, refusal: $refusal };
@@ -245,7 +248,9 @@ function checkSource(sf: Subfield, flow: Flow): string | null {
 
 /** A switch knows a tunnel option by a map (`ovs-ofctl add-tlv-map`) alone. */
 function noteOption(field: Field): void {
-  if (field.size === 0) $refusal ??= "NXFMFC_INVALID_TLV_FIELD";
+  if (field.option >= 0 && ($tlvMap === null || $tlvMap.field(field.option) === null)) {
+    $refusal ??= "NXFMFC_INVALID_TLV_FIELD";
+  }
 }
 
 /** An action that could do nothing on the packets that match is let through by OpenFlow 1.0 alone. */

@@ -1,6 +1,7 @@
 // What action text needs to know besides itself: the names of ports and tables, and the match of its flow.
 
 import type { Match } from "../../flow/flow.ts";
+import type { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import type { Action } from "../action.ts";
 import type { Scanner } from "./scan.ts";
@@ -11,6 +12,8 @@ export interface ActionContext {
   readonly portByName?: (name: string) => number | undefined;
   /** The number of a table by its name; undefined when there is none. */
   readonly tableByName?: (name: string) => number | undefined;
+  /** The bridge's tunnel options; without it there are none. */
+  readonly tlvMap?: TlvMap | null;
   /** The flow's match: with it, prerequisites are checked as ovs-ofctl checks them. */
   readonly match?: Match;
   /** The flow's table, for the direction of goto_table; 255 or absent when not known. */
