@@ -20,16 +20,20 @@ import type { Context } from "./context.ts";
 import { macKey } from "./mac-table.ts";
 import { composeOutput } from "./output.ts";
 import type { Port } from "./port-table.ts";
-import { ETH_ARP, ETH_VLAN, isVlanType } from "./wildcards.ts";
+import {
+  admitsVlan,
+  carriesVlan,
+  enterVlan,
+  leaveVlan,
+  putTags,
+  type Tags,
+  tagsOf,
+  vlanOf,
+} from "./port-vlan.ts";
+import { ETH_ARP, isVlanType } from "./wildcards.ts";
 
 const VID = 0x0fff;
 const PCP = 0xe000;
-
-// The frame's VLANs as the switch sees them inside: the access port's own VLAN stands in front.
-let $tpid0 = 0;
-let $vid0 = 0;
-let $pcp0 = 0;
-let $tag1 = 0;
 
 export function translateNormal(ctx: Context): void {
   const { flow, wc } = ctx;
@@ -54,15 +58,15 @@ export function translateNormal(ctx: Context): void {
     ctx.report("warn", "partial VLAN tag, dropping");
     return;
   }
-  extractVlans(flow);
+  const given = tagsOf(flow);
   // A priority decides whether VLAN 0 goes out tagged. (OVS looks at it without saying so in its mask.)
-  if ($tpid0 !== 0 && $vid0 === 0) wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | PCP);
-  if (port !== null && !admitsVlan(ctx, port)) {
+  if (given.outer !== 0 && vlanOf(given) === 0) wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | PCP);
+  if (port !== null && !admitsVlan(ctx, port, vlanOf(given))) {
     ctx.report("warn", "disallowed VLAN VID for this input port, dropping");
     return;
   }
-  if (port !== null) enterVlan(port);
-  const vlan = $vid0;
+  const tags = port === null ? given : enterVlan(port, given);
+  const vlan = vlanOf(tags);
   if (port !== null && isReserved(flow)) {
     ctx.report("detail", "packet has reserved destination MAC, dropping");
     return;
@@ -74,7 +78,7 @@ export function translateNormal(ctx: Context): void {
   const found = lookUp(ctx, vlan);
   if (found < 0) {
     ctx.report("detail", "no learned MAC for destination, flooding");
-    flood(ctx, inPort);
+    flood(ctx, inPort, tags);
     return;
   }
   const out = ctx.host.ports.get(found);
@@ -84,56 +88,8 @@ export function translateNormal(ctx: Context): void {
     ctx.report("detail", "learned port is input port, dropping");
   } else {
     ctx.report("detail", "forwarding to learned port");
-    outputTo(ctx, out);
+    outputTo(ctx, out, tags);
   }
-}
-
-function extractVlans(flow: Flow): void {
-  const tci = flow.get16(O_VLAN0_TCI);
-  const tpid = flow.get16(O_VLAN0);
-  const tagged = (tci & VLAN_CFI) !== 0 && isVlanType(tpid);
-  $tpid0 = tagged ? tpid : 0;
-  $vid0 = tagged ? tci & VID : 0;
-  $pcp0 = tagged ? tci & PCP : 0;
-  const tag1 = flow.get32(O_VLAN1);
-  $tag1 = tagged && (tag1 & VLAN_CFI) !== 0 && isVlanType(tag1 >>> 16) ? tag1 : 0;
-}
-
-/** Whether the port carries the VLAN tagged. A native VLAN is always carried, and then VLAN 0 never is. */
-function trunks(port: Port, vid: number): boolean {
-  if (port.vlanMode !== "trunk" && port.vlanMode !== "access" && port.tag !== 0) {
-    if (vid === 0) return false;
-    if (vid === port.tag) return true;
-  }
-  return port.vlanMode !== "access" && (port.trunks === null || port.trunks.has(vid));
-}
-
-/** Whether a frame with this VLAN may enter on the port; says why not. */
-function admitsVlan(ctx: Context, port: Port): boolean {
-  if (port.vlanMode === "access") {
-    if ($vid0 === 0) return true;
-    ctx.report(
-      "error",
-      `dropping VLAN ${$vid0} tagged packet received on port ${port.name} configured as VLAN ${port.tag} access port`,
-    );
-    return false;
-  }
-  if (port.vlanMode !== "trunk" && $vid0 === 0) return true;
-  if (trunks(port, $vid0)) return true;
-  ctx.report(
-    "error",
-    `dropping VLAN ${$vid0} packet received on port ${port.name} not configured for trunking VLAN ${$vid0}`,
-  );
-  return false;
-}
-
-/** From the frame's VLANs on the wire to those inside the switch. */
-function enterVlan(port: Port): void {
-  if (port.vlanMode === "trunk") return;
-  if (port.vlanMode !== "access" && $vid0 !== 0) return;
-  if (port.vlanMode === "access") $tag1 = 0;
-  $vid0 = port.tag;
-  if ($tpid0 === 0) $tpid0 = ETH_VLAN;
 }
 
 /** 01:80:c2:00:00:0x and the other addresses that are not forwarded unless other-config:forward-bpdu is set. */
@@ -203,43 +159,22 @@ function learn(ctx: Context, port: Port, vlan: number): void {
   }
 }
 
-function flood(ctx: Context, inPort: number): void {
+function flood(ctx: Context, inPort: number, tags: Tags): void {
   for (const port of ctx.host.ports.list) {
     if (port.no === inPort || port.noFlood) continue;
-    const member = port.vlanMode === "access" ? $vid0 === port.tag && $tag1 === 0 : trunks(port, $vid0);
-    if (member) outputTo(ctx, port);
+    if (carriesVlan(port, tags)) outputTo(ctx, port, tags);
   }
 }
 
-/** Outputs with the tags the port wants. Priority tags (VLAN 0) go out untagged unless a priority is set. */
-function outputTo(ctx: Context, port: Port): void {
+/** Outputs with the tags the port wants. */
+function outputTo(ctx: Context, port: Port, tags: Tags): void {
   const { flow } = ctx;
   const old0 = flow.get32(O_VLAN0);
   const old1 = flow.get32(O_VLAN1);
-  let tag0 = (($tpid0 << 16) | $vid0 | $pcp0) >>> 0;
-  let tag1 = $tag1;
-  if (port.vlanMode === "access") {
-    tag0 = 0;
-    tag1 = 0;
-  } else if (port.vlanMode === "native-untagged" && $vid0 === port.tag) {
-    tag0 = tag1;
-    tag1 = 0;
-  }
-  putTag(flow, O_VLAN0, tag0);
-  putTag(flow, O_VLAN1, tag1);
+  putTags(flow, port, leaveVlan(ctx, port, tags));
   ctx.dirty = true;
   composeOutput(ctx, port.no);
   flow.set32(O_VLAN0, old0);
   flow.set32(O_VLAN1, old1);
   ctx.dirty = true;
-}
-
-function putTag(flow: Flow, offset: number, tag: number): void {
-  const tci = tag & (VID | PCP);
-  if (tci === 0) {
-    flow.set16(offset + 2, 0); // the TPID stays, as nothing reads it
-    return;
-  }
-  flow.set16(offset, tag >>> 16 === 0 ? ETH_VLAN : tag >>> 16);
-  flow.set16(offset + 2, tci | VLAN_CFI);
 }

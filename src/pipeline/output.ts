@@ -27,6 +27,10 @@ export function composeOutput(ctx: Context, portNo: number): void {
     ctx.report("detail", "OFPPC_NO_FWD set, skipping output");
     return;
   }
+  if (port.protected && ctx.host.ports.get(ctx.flow.get32(O_IN_PORT))?.protected) {
+    ctx.report("warn", "Flow is between protected ports, skipping output.");
+    return;
+  }
   if (ctx.flow.get32(O_PACKET_TYPE) !== 0) {
     ctx.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.");
     return;

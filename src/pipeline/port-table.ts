@@ -3,19 +3,30 @@
 
 import { OFPP_MAX } from "./action.ts";
 import type { TunnelOptions } from "./tunnel-options.ts";
+import { ETH_VLAN_AD } from "./wildcards.ts";
 
 /** How NORMAL treats VLANs on a port (ovs-vswitchd.conf.db(5), Port table, vlan_mode). */
-export type VlanMode = "trunk" | "access" | "native-tagged" | "native-untagged";
+export type VlanMode = "trunk" | "access" | "native-tagged" | "native-untagged" | "dot1q-tunnel";
+
+/** Whether VLAN 0 leaves tagged (other_config:priority-tags). */
+export type PriorityTags = "never" | "if-nonzero" | "always";
 
 export interface Port {
   /** OpenFlow port number: 1 to 0xfeff, or OFPP_LOCAL. */
   readonly no: number;
   readonly name: string;
   readonly vlanMode: VlanMode;
-  /** The access or native VLAN; 0 on a plain trunk. */
+  /** The access, native or service VLAN; 0 on a plain trunk. */
   readonly tag: number;
   /** VLANs a trunk carries; null for all. */
   readonly trunks: ReadonlySet<number> | null;
+  /** Customers' VLANs that a dot1q-tunnel carries; null for all. */
+  readonly cvlans: ReadonlySet<number> | null;
+  /** TPID of the tag that holds a dot1q-tunnel's service VLAN. */
+  readonly qinqEthtype: number;
+  readonly priorityTags: PriorityTags;
+  /** A protected port sends nothing to another. */
+  readonly protected: boolean;
   /** OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV of `ovs-ofctl mod-port`. */
   readonly noFlood: boolean;
   readonly noForward: boolean;
@@ -90,9 +101,13 @@ export class PortTable {
 
 function portOf(options: PortOptions): Port {
   return {
-    vlanMode: options.tag !== undefined && options.tag !== 0 ? "access" : "trunk",
+    vlanMode: options.tag === undefined ? "trunk" : "access",
     tag: 0,
     trunks: null,
+    cvlans: null,
+    qinqEthtype: ETH_VLAN_AD,
+    priorityTags: "never",
+    protected: false,
     noFlood: false,
     noForward: false,
     noReceive: false,

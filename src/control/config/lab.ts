@@ -73,12 +73,26 @@ function settingsOf(keys: BridgeKeys): PipelineSettings {
 
 /** The port as the pipeline takes it. */
 function portOptionsOf(config: PortConfig): PortOptions {
-  const { type: _type, netns: _netns, linkState, trunks, ...same } = config;
+  const { type: _type, netns: _netns, linkState, trunks, cvlans, qinqEthtype, ...same } = config;
   return {
     ...same,
-    ...(trunks === undefined || trunks.length === 0 ? {} : { trunks: new Set(trunks) }),
+    ...vlanSet("trunks", trunks),
+    ...vlanSet("cvlans", cvlans),
+    ...(qinqEthtype === undefined ? {} : { qinqEthtype: TPIDS[qinqEthtype] }),
     ...(linkState === undefined ? {} : { live: linkState === "up" }),
   };
+}
+
+const TPIDS = { "802.1ad": 0x88a8, "802.1q": 0x8100 } as const;
+
+/** No VLAN at all stands for all, as in OVS. */
+function vlanSet<K extends string>(
+  name: K,
+  vlans: readonly number[] | undefined,
+): { [P in K]?: Set<number> } {
+  return vlans === undefined || vlans.length === 0
+    ? {}
+    : ({ [name]: new Set(vlans) } as { [P in K]?: Set<number> });
 }
 
 /** No two records may have the same value under a key. */

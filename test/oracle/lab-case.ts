@@ -1,0 +1,190 @@
+// A bridge described once, as our YAML's keys, and given to both switches: to ours through the configuration reader, to real
+// OVS through ovs-vsctl and ovs-ofctl. Frames then go through both, each with a trace before it; what every port sends, and
+// what the traces say, must be the same.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Bridge, type FrameSink } from "../../src/bridge/bridge.ts";
+import { parseTraceArguments } from "../../src/cli/trace-arguments.ts";
+import { type BridgeConfig, parseLab } from "../../src/control/config/lab.ts";
+import { parseFlowFile } from "../../src/control/openflow/flow-file.ts";
+import { OFPP_LOCAL } from "../../src/pipeline/action.ts";
+import { PortTable } from "../../src/pipeline/port-table.ts";
+import type { Ovs } from "./ovs.ts";
+
+const BRIDGE = "br0";
+/** OVS's dummy datapath gives the bridge's own port this number. */
+const LOCAL_DATAPATH_PORT = "100";
+const START_MS = 1_000_000;
+
+/** Keys of a port as the YAML has them. */
+export interface LabPort {
+  readonly no: number;
+  readonly name: string;
+  readonly [key: string]: unknown;
+}
+
+export interface LabCase {
+  readonly ports: readonly LabPort[];
+  /** More keys of the bridge. */
+  readonly bridge?: Readonly<Record<string, unknown>>;
+  readonly flows: readonly string[];
+  readonly frames: readonly LabFrame[];
+}
+
+export interface LabFrame {
+  readonly port: number;
+  readonly hex: string;
+}
+
+/** What became of a frame: `port hex` each, in order of ports; and the trace's text. */
+export interface LabResult {
+  readonly sent: readonly string[];
+  readonly trace: string;
+}
+
+/** Columns that OVS keeps in other_config, by their keys here. */
+const PORT_OTHER_CONFIG = new Set(["priority_tags", "qinq_ethtype"]);
+const BRIDGE_OTHER_CONFIG = new Set(["mac_table_size", "mac_aging_time", "forward_bpdu"]);
+/** `ovs-ofctl mod-port` words: set and cleared. */
+const PORT_FLAGS: Readonly<Record<string, readonly [string, string]>> = {
+  no_flood: ["no-flood", "flood"],
+  no_forward: ["no-forward", "forward"],
+  no_receive: ["no-receive", "receive"],
+};
+const PORT_COLUMNS = ["tag", "trunks", "vlan_mode", "cvlans"];
+
+const columnValue = (value: unknown): string => (Array.isArray(value) ? `[${value.join()}]` : String(value));
+
+/** Gives OVS's bridge (which exists, with the ports) the case's settings and flows, and forgets those of the case before. */
+export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
+  const args: string[] = ["clear", "bridge", BRIDGE, "other_config", "mirrors", "flood_vlans"];
+  for (const [key, value] of Object.entries(c.bridge ?? {})) {
+    const column = BRIDGE_OTHER_CONFIG.has(key) ? `other_config:${key.replaceAll("_", "-")}` : key;
+    args.push("--", "set", "bridge", BRIDGE, `${column}=${columnValue(value)}`);
+  }
+  for (const port of c.ports) {
+    args.push("--", "clear", "port", port.name, "other_config", ...PORT_COLUMNS);
+    args.push("--", "set", "port", port.name, "protected=false");
+    for (const [key, value] of Object.entries(port)) {
+      if (key === "no" || key === "name" || key in PORT_FLAGS || key === "link_state") continue;
+      const column = PORT_OTHER_CONFIG.has(key) ? `other_config:${key.replaceAll("_", "-")}` : key;
+      args.push("--", "set", "port", port.name, `${column}=${columnValue(value)}`);
+    }
+  }
+  await ovs.vsctl(args);
+  for (const port of c.ports) {
+    for (const [key, [on, off]] of Object.entries(PORT_FLAGS)) {
+      await ovs.ofctl(["mod-port", BRIDGE, String(port.no), port[key] === true ? on : off]);
+    }
+    await ovs.appctl("netdev-dummy/set-admin-state", port.name, port.link_state === "down" ? "down" : "up");
+  }
+  const file = join(ovs.dir, "lab.flows");
+  writeFileSync(file, `${c.flows.join("\n")}\n`);
+  await ovs.ofctl(["del-flows", BRIDGE]);
+  await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
+  await ovs.appctl("fdb/flush", BRIDGE);
+  await ovs.settle();
+  await ovs.round();
+  for (const name of [...c.ports.map((p) => p.name), BRIDGE]) ovs.takeSent(name);
+}
+
+export async function runTheirs(ovs: Ovs, c: LabCase, frame: LabFrame): Promise<LabResult> {
+  const name = c.ports.find(({ no }) => no === frame.port)?.name ?? BRIDGE;
+  const trace = await ovs.trace(BRIDGE, `in_port=${frame.port}`, frame.hex);
+  await ovs.settle();
+  await ovs.receive(name, Buffer.from(frame.hex, "hex"));
+  const sent: string[] = [];
+  for (const { no, name } of [...c.ports, { no: OFPP_LOCAL, name: BRIDGE }]) {
+    for (const bytes of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(bytes).toString("hex")}`);
+  }
+  return { sent, trace: normalizeLabTrace(trace, frame.hex) };
+}
+
+/** The case as our configuration: JSON is YAML. */
+export function configOf(c: LabCase): BridgeConfig {
+  const keys = { fail_mode: "secure", ...c.bridge, ports: c.ports };
+  return parseLab(JSON.stringify({ bridges: { [BRIDGE]: keys } }), "lab.yaml").bridges[0]!;
+}
+
+/** Our switch, made from the configuration. */
+export class OurLab {
+  readonly bridge: Bridge;
+  readonly #case: LabCase;
+  nowMs = START_MS;
+
+  constructor(c: LabCase, cache = true) {
+    const { ports, settings } = configOf(c);
+    const table = new PortTable(ports);
+    if (table.get(OFPP_LOCAL) === null) table.add({ no: OFPP_LOCAL, name: BRIDGE });
+    this.#case = c;
+    this.bridge = new Bridge({
+      ports: table,
+      failMode: "secure",
+      settings,
+      cache,
+      connectionsMax: 1024,
+      megaflowsMax: 8192,
+    });
+    this.bridge.applyFlows(parseFlowFile(c.flows.join("\n")), START_MS);
+  }
+
+  run(frame: LabFrame): LabResult {
+    const { pipeline, datapath } = this.bridge;
+    const request = parseTraceArguments([`in_port=${frame.port}`, frame.hex], pipeline.ports);
+    const trace = pipeline.trace({ ...request, nowMs: this.nowMs, spelling: "OpenFlow15" });
+    const found = new Map<number, string[]>();
+    const sink: FrameSink = {
+      port(port, memory, offset, length) {
+        const hex = Buffer.from(memory.subarray(offset, offset + length)).toString("hex");
+        found.set(port, [...(found.get(port) ?? []), `${port} ${hex}`]);
+      },
+      userspace() {},
+      verdict() {},
+    };
+    const bytes = Buffer.from(frame.hex, "hex");
+    datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, this.nowMs);
+    this.bridge.run(sink);
+    const order = [...this.#case.ports.map(({ no }) => no), OFPP_LOCAL];
+    return { sent: order.flatMap((no) => found.get(no) ?? []), trace: normalizeLabTrace(trace, frame.hex) };
+  }
+}
+
+/**
+ * The text of a trace without what may differ: the datapath's number of the bridge's own port, the order of a flood (OVS floods
+ * in the order of a hash table, tagging on the way: each output is told with the tags it goes out with), and the priority of a
+ * priority tag in the mask (differences.md).
+ */
+export function normalizeLabTrace(text: string, hex: string): string {
+  return text
+    .replace(
+      /^Datapath actions: (.*)$/gm,
+      (_, actions: string) => `Datapath actions: ${perPort(actions, hex)}`,
+    )
+    .replace(/^(Megaflow: .*\bdl_vlan1?=\d+),dl_vlan_pcp1?=\d/gm, "$1")
+    .replace(/(^ .*skipping output\.?\n)+/gm, (run) =>
+      run.split("\n").sort().join("\n").slice(1).concat("\n"),
+    )
+    .trimEnd();
+}
+
+function perPort(actions: string, hex: string): string {
+  const tags: string[] = [];
+  for (let at = 24; /^(8100|88a8)/.test(hex.slice(at)); at += 8) {
+    const tci = Number.parseInt(hex.slice(at + 4, at + 8), 16);
+    const tpid = hex.startsWith("88a8", at) ? "tpid=0x88a8," : "";
+    tags.unshift(`push_vlan(${tpid}vid=${tci & 0xfff},pcp=${tci >> 13})`);
+  }
+  const out: string[] = [];
+  let trunc = "";
+  for (const action of actions.match(/[a-z_]+(\([^)]*\))?|\d+/g) ?? []) {
+    if (action === "pop_vlan") tags.pop();
+    else if (action.startsWith("push_vlan")) tags.push(action);
+    else if (action.startsWith("trunc")) trunc = `${action} `;
+    else {
+      const port = action === LOCAL_DATAPATH_PORT ? String(OFPP_LOCAL) : action;
+      out.push(`${port.padStart(5)} ${trunc}${tags.join()}`);
+      trunc = "";
+    }
+  }
+  return out.sort().join("; ");
+}

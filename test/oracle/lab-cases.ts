@@ -1,0 +1,69 @@
+// Random bridges with VLANs, flags and mirrors on their ports, and frames between a few hosts behind them.
+import { Prng } from "../../src/lib/prng.ts";
+import type { LabCase, LabFrame, LabPort } from "./lab-case.ts";
+
+export const LAB_PORTS = [1, 2, 3, 4, 5, 6] as const;
+const VLANS = [0, 5, 6, 7] as const;
+const HOSTS = 6;
+
+export interface LabKinds {
+  readonly vlans?: boolean;
+  readonly flags?: boolean;
+}
+
+export function makeLabCase(seed: number, kinds: LabKinds, frames: number): LabCase {
+  const rnd = new Prng(seed);
+  const ports = LAB_PORTS.map((no) => makePort(rnd, no, kinds));
+  return { ports, flows: ["actions=NORMAL"], frames: Array.from({ length: frames }, () => makeFrame(rnd)) };
+}
+
+const chance = (rnd: Prng, in100: number): boolean => rnd.below(100) < in100;
+
+function someVlans(rnd: Prng): number[] {
+  return VLANS.filter(() => chance(rnd, 50));
+}
+
+function makePort(rnd: Prng, no: number, kinds: LabKinds): LabPort {
+  const keys: Record<string, unknown> = {};
+  if (kinds.vlans) {
+    if (chance(rnd, 70)) {
+      keys.vlan_mode = rnd.pick(["access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel"]);
+    }
+    if (chance(rnd, 70)) keys.tag = rnd.pick(VLANS);
+    if (chance(rnd, 40)) keys.trunks = someVlans(rnd);
+    if (chance(rnd, 30)) keys.cvlans = someVlans(rnd);
+    if (chance(rnd, 30)) keys.qinq_ethtype = rnd.pick(["802.1ad", "802.1q"]);
+    if (chance(rnd, 30)) keys.priority_tags = rnd.pick(["never", "if-nonzero", "always"]);
+    if (chance(rnd, 30)) keys.protected = true;
+  }
+  if (kinds.flags) {
+    if (chance(rnd, 20)) keys.no_flood = true;
+    if (chance(rnd, 20)) keys.no_forward = true;
+    if (chance(rnd, 20)) keys.no_receive = true;
+    if (chance(rnd, 20)) keys.link_state = "down";
+  }
+  return { no, name: `p${no}`, ...keys };
+}
+
+/** Ethernet between the hosts, tagged in every way. */
+export function makeFrame(rnd: Prng): LabFrame {
+  const host = (): string => `02000000000${1 + rnd.below(HOSTS)}`;
+  const dst = rnd.pick([host(), host(), host(), host(), "ffffffffffff", "01005e000001", "0180c2000003"]);
+  const tag = rnd.pick([
+    "",
+    "",
+    "",
+    "81000005",
+    "81000006",
+    "8100a006",
+    "81000007",
+    "81004000",
+    "81000000",
+    "88a80005",
+  ]);
+  const inner = tag !== "" && chance(rnd, 30) ? rnd.pick(["81000005", "81006006", "88a80007"]) : "";
+  const sender = host();
+  const arp = `0806000108000604000${1 + rnd.below(2)}${sender}0a00000${rnd.below(2)}0000000000000a00000${rnd.below(2)}`;
+  const ipv4 = "080045000014000000004000000000000a0000010a000002";
+  return { port: rnd.pick(LAB_PORTS), hex: `${dst}${sender}${tag}${inner}${rnd.pick([arp, ipv4])}` };
+}
