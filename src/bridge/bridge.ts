@@ -3,8 +3,9 @@
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
-import { Pipeline, type PipelineSettings, STALE_ALL } from "../pipeline/pipeline.ts";
+import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
+import type { PipelineSettings } from "../pipeline/settings.ts";
 
 export type FailMode = "secure" | "standalone";
 
@@ -21,6 +22,8 @@ export interface BridgeOptions {
   readonly exactEntries?: number;
   readonly connectionsMax?: number;
   readonly megaflowsMax?: number;
+  /** VLAN tags that are looked at. */
+  readonly vlanLimit?: number;
 }
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
@@ -43,7 +46,7 @@ export class Bridge {
   readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
-    const { ports, failMode, exactEntries, connectionsMax, megaflowsMax } = options;
+    const { ports, failMode, exactEntries, connectionsMax, megaflowsMax, vlanLimit } = options;
     const seed = options.seed ?? 1;
     this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed });
     this.datapath = new Datapath(this.pipeline, {
@@ -53,6 +56,7 @@ export class Bridge {
       ...(exactEntries === undefined ? {} : { exactEntries }),
       ...(connectionsMax === undefined ? {} : { connectionsMax }),
       ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
+      ...(vlanLimit === undefined ? {} : { vlanLimit }),
     });
     this.datapath.afterUpcall = () => this.#revalidateStale();
   }

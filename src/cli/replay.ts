@@ -130,6 +130,7 @@ async function replay(options: ReplayOptions): Promise<void> {
     ports: files.ports,
     failMode: described.failMode,
     settings: described.settings,
+    vlanLimit: described.vlanLimit,
     cache: options.cache,
     seed: wholeNumber(options.seed, "--seed", 0),
   });

@@ -4,8 +4,9 @@ import type { Command } from "commander";
 import { type BridgeConfig, readLab } from "../control/config/lab.ts";
 import { readTlvMap } from "../control/openflow/tlv-file.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import type { FailMode, PipelineSettings } from "../pipeline/pipeline.ts";
+import type { FailMode } from "../pipeline/pipeline.ts";
 import type { PortOptions } from "../pipeline/port-table.ts";
+import type { PipelineSettings } from "../pipeline/settings.ts";
 import { portNumber, splitAssignment } from "./assignment.ts";
 
 export interface SwitchOptions {
@@ -33,6 +34,8 @@ export interface SwitchDescription {
   readonly localName: string;
   readonly bridgeName: string;
   readonly settings: PipelineSettings;
+  /** VLAN tags that are looked at. */
+  readonly vlanLimit: number;
 }
 
 const PORT_FORM = "--port NO=NAME";
@@ -97,6 +100,7 @@ export function describeSwitch(options: SwitchOptions, others: readonly string[]
     localName: config === null && options.bridge === undefined ? "LOCAL" : bridgeName,
     bridgeName,
     settings: { ...config?.settings, ...(tlvMap === undefined ? {} : { tlvMap: readTlvMap(tlvMap) }) },
+    vlanLimit: config?.vlanLimit ?? 1,
   };
   checkStdin([options.config, described.flows, described.groups, described.meters, ...others]);
   return described;

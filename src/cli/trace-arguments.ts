@@ -19,11 +19,15 @@ import { MegaflowError } from "../lib/errors.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { TraceRequest } from "../pipeline/trace.ts";
 
-/** The words after the bridge's name in `ofproto/trace BRIDGE FLOW [FRAME] [--ct-next STATE]...`. */
+/**
+ * The words after the bridge's name in `ofproto/trace BRIDGE FLOW [FRAME] [--ct-next STATE]...`. Of a frame, `vlanLimit` tags are
+ * looked at.
+ */
 export function parseTraceArguments(
   words: readonly string[],
   ports: PortTable,
   tlvMap: TlvMap | null = null,
+  vlanLimit = 1,
 ): Omit<TraceRequest, "nowMs"> {
   const rest: string[] = [];
   const ctNext: number[] = [];
@@ -37,7 +41,7 @@ export function parseTraceArguments(
   const flow = parseTraceFlow(rest[0]!, ports, tlvMap);
   if (rest.length === 1) return { flow, frame: null, ctNext };
   const frame = parseFrame(rest[1]!);
-  return { flow: flowOfFrame(frame, flow), frame, ctNext };
+  return { flow: flowOfFrame(frame, flow, vlanLimit), frame, ctNext };
 }
 
 function parseTraceFlow(text: string, ports: PortTable, tlvMap: TlvMap | null): Flow {
@@ -50,9 +54,9 @@ function parseTraceFlow(text: string, ports: PortTable, tlvMap: TlvMap | null): 
 }
 
 /** The frame's own fields, with in_port and what else surrounds a frame from `given`. */
-function flowOfFrame(frame: Uint8Array, given: Flow): Flow {
+function flowOfFrame(frame: Uint8Array, given: Flow, vlanLimit: number): Flow {
   const flow = new Flow();
-  new Extractor(1).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
+  new Extractor(vlanLimit).extract(frame, frame.length, given.get32(O_IN_PORT), flow);
   flow.set32(O_PKT_MARK, given.get32(O_PKT_MARK));
   flow.bytes.set(given.bytes.subarray(O_TUN_ID, O_REGS), O_TUN_ID);
   return flow;

@@ -55,7 +55,7 @@ function traceText(words: readonly string[], options: TraceOptions): string {
   const described = describeSwitch(options, []);
   const files = readSwitchFiles({ ...described, localName: described.bridgeName }, [], []);
   const { ports } = files;
-  const request = parseTraceArguments(words, ports, described.settings.tlvMap);
+  const request = parseTraceArguments(words, ports, described.settings.tlvMap, described.vlanLimit);
   const inPort = request.flow.get32(O_IN_PORT);
   if (inPort > 0 && inPort < OFPP_MAX) ports.add(ports.get(inPort) ?? { no: inPort, name: String(inPort) });
   const pipeline = new Pipeline({

@@ -27,6 +27,8 @@ export interface DatapathOptions {
   /** Masks that the megaflows of one input port may have before new ones are narrowed (mask-limit.ts). */
   readonly masksPerPortMax?: number;
   readonly connectionsMax?: number;
+  /** VLAN tags that are read, 0 to 2; further ones are payload (OVS: other_config:vlan-limit). Default 1, as in OVS. */
+  readonly vlanLimit?: number;
 }
 
 /** Receives what the kernel sends; the bytes are valid during the call only. */
@@ -133,6 +135,7 @@ export class Datapath {
     });
     this.#masks = new MaskLimit(this.kernel, options.masksPerPortMax ?? MASKS_PER_PORT_MAX);
     const x = this.kernel.exports;
+    if (options.vlanLimit !== undefined) x.setVlanLimit(options.vlanLimit);
     this.#at = {
       pkt: x.pktAt(),
       key: x.keyAt(),

@@ -26,6 +26,7 @@ import { Owner } from "./owner.ts";
 import type { PortTable } from "./port-table.ts";
 import type { RecircTable } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
+import type { PipelineSettings } from "./settings.ts";
 import type { Tables } from "./tables.ts";
 import { addNode, type TraceKind, type TraceNode } from "./trace-node.ts";
 import { ETH_IPV6 } from "./wildcards.ts";
@@ -69,6 +70,7 @@ export interface Host {
   readonly recirc: RecircTable;
   readonly tlvMap: TlvMap;
   readonly bridgeName: string;
+  readonly settings: PipelineSettings;
   /** Whether a flow may be learned: false when a limit forbids it. */
   mayLearn(mod: FlowMod, limit: number): boolean;
   /** Adds a learned flow, or keeps the one that is there fresh, if it may. */

@@ -67,7 +67,7 @@ export function translateNormal(ctx: Context): void {
   }
   const tags = port === null ? given : enterVlan(port, given);
   const vlan = vlanOf(tags);
-  if (port !== null && isReserved(flow)) {
+  if (port !== null && !ctx.host.settings.forwardBpdu && isReserved(flow)) {
     ctx.report("detail", "packet has reserved destination MAC, dropping");
     return;
   }
@@ -128,7 +128,7 @@ function maskGratuitousArp(flow: Flow, wc: Flow): void {
 /** The port that the destination was learned on, -1 when it is not known. */
 function lookUp(ctx: Context, vlan: number): number {
   const { bytes } = ctx.flow;
-  if ((bytes[O_DL_DST]! & 1) !== 0) return -1;
+  if ((bytes[O_DL_DST]! & 1) !== 0 || ctx.host.settings.floodVlans?.has(vlan)) return -1;
   const key = macKey(bytes, O_DL_DST, vlan);
   dependOn(ctx, key);
   return ctx.host.macs.portOf(key, ctx.nowMs);
@@ -143,6 +143,7 @@ function learn(ctx: Context, port: Port, vlan: number): void {
   const { macs } = ctx.host;
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_SRC]! & 1) !== 0 || ctx.flow.get32(O_PACKET_TYPE) !== 0) return;
+  if (ctx.host.settings.floodVlans?.has(vlan)) return;
   const key = macKey(bytes, O_DL_SRC, vlan);
   dependOn(ctx, key);
   ctx.owner.learnedMac = { macs, key, port: port.no };

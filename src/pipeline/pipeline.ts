@@ -13,6 +13,7 @@ import { MacTable } from "./mac-table.ts";
 import { MeterTable } from "./meter.ts";
 import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
+import type { PipelineSettings } from "./settings.ts";
 import { checkSupported } from "./support.ts";
 import { Tables } from "./tables.ts";
 import { type TraceRequest, traceFlow } from "./trace.ts";
@@ -20,16 +21,6 @@ import { translate } from "./translate.ts";
 import { finishWildcards, installableWildcards } from "./wildcards.ts";
 
 export type FailMode = "secure" | "standalone";
-
-/** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
-export interface PipelineSettings {
-  /** MAC addresses that are kept, at most. */
-  readonly macTableSize?: number;
-  /** How long a MAC address is kept without use. */
-  readonly macAgingMs?: number;
-  /** The tunnel options that flows may name (tun_metadata0 to 63). */
-  readonly tlvMap?: TlvMap;
-}
 
 export interface PipelineOptions extends PipelineSettings {
   readonly ports: PortTable;
@@ -51,6 +42,7 @@ export class Pipeline implements UpcallHandler, Host {
   readonly macs: MacTable;
   readonly recirc = new RecircTable();
   readonly tlvMap: TlvMap;
+  readonly settings: PipelineSettings;
   readonly bridgeName: string;
   readonly seed: number;
   readonly #ctx: Context;
@@ -61,6 +53,7 @@ export class Pipeline implements UpcallHandler, Host {
     this.bridgeName = options.bridgeName ?? "br0";
     this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;
+    this.settings = options;
     this.macs = new MacTable(options.macAgingMs, options.macTableSize);
     this.tables = new Tables({
       checkActions: (mod) => checkSupported(mod.actions, this.groups, this.meters),

@@ -58,7 +58,9 @@ const columnValue = (value: unknown): string => (Array.isArray(value) ? `[${valu
 /** Gives OVS's bridge (which exists, with the ports) the case's settings and flows, and forgets those of the case before. */
 export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
   const args: string[] = ["clear", "bridge", BRIDGE, "other_config", "mirrors", "flood_vlans"];
-  for (const [key, value] of Object.entries(c.bridge ?? {})) {
+  const { vlan_limit, ...bridge } = c.bridge ?? {};
+  args.push("--", "set", "Open_vSwitch", ".", `other_config:vlan-limit=${vlan_limit ?? 1}`);
+  for (const [key, value] of Object.entries(bridge)) {
     const column = BRIDGE_OTHER_CONFIG.has(key) ? `other_config:${key.replaceAll("_", "-")}` : key;
     args.push("--", "set", "bridge", BRIDGE, `${column}=${columnValue(value)}`);
   }
@@ -81,7 +83,7 @@ export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
   const file = join(ovs.dir, "lab.flows");
   writeFileSync(file, `${c.flows.join("\n")}\n`);
   await ovs.ofctl(["del-flows", BRIDGE]);
-  await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
+  await ovs.ofctl(["add-flows", BRIDGE, file]);
   await ovs.appctl("fdb/flush", BRIDGE);
   await ovs.settle();
   await ovs.round();
@@ -110,10 +112,12 @@ export function configOf(c: LabCase): BridgeConfig {
 export class OurLab {
   readonly bridge: Bridge;
   readonly #case: LabCase;
+  readonly #vlanLimit: number;
   nowMs = START_MS;
 
   constructor(c: LabCase, cache = true) {
-    const { ports, settings } = configOf(c);
+    const { ports, settings, vlanLimit } = configOf(c);
+    this.#vlanLimit = vlanLimit;
     const table = new PortTable(ports);
     if (table.get(OFPP_LOCAL) === null) table.add({ no: OFPP_LOCAL, name: BRIDGE });
     this.#case = c;
@@ -121,6 +125,7 @@ export class OurLab {
       ports: table,
       failMode: "secure",
       settings,
+      vlanLimit,
       cache,
       connectionsMax: 1024,
       megaflowsMax: 8192,
@@ -130,8 +135,13 @@ export class OurLab {
 
   run(frame: LabFrame): LabResult {
     const { pipeline, datapath } = this.bridge;
-    const request = parseTraceArguments([`in_port=${frame.port}`, frame.hex], pipeline.ports);
-    const trace = pipeline.trace({ ...request, nowMs: this.nowMs, spelling: "OpenFlow15" });
+    const request = parseTraceArguments(
+      [`in_port=${frame.port}`, frame.hex],
+      pipeline.ports,
+      null,
+      this.#vlanLimit,
+    );
+    const trace = pipeline.trace({ ...request, nowMs: this.nowMs });
     const found = new Map<number, string[]>();
     const sink: FrameSink = {
       port(port, memory, offset, length) {
@@ -175,16 +185,29 @@ function perPort(actions: string, hex: string): string {
     tags.unshift(`push_vlan(${tpid}vid=${tci & 0xfff},pcp=${tci >> 13})`);
   }
   const out: string[] = [];
+  let set = "";
   let trunc = "";
-  for (const action of actions.match(/[a-z_]+(\([^)]*\))?|\d+/g) ?? []) {
-    if (action === "pop_vlan") tags.pop();
-    else if (action.startsWith("push_vlan")) tags.push(action);
-    else if (action.startsWith("trunc")) trunc = `${action} `;
-    else {
-      const port = action === LOCAL_DATAPATH_PORT ? String(OFPP_LOCAL) : action;
-      out.push(`${port.padStart(5)} ${trunc}${tags.join()}`);
-      trunc = "";
+  const walk = (text: string): void => {
+    for (const [action, name, inside = ""] of text.matchAll(
+      /([a-z_]+|\d+)(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?/g,
+    )) {
+      if (action === "pop_vlan") tags.pop();
+      else if (name === "push_vlan") tags.push(action);
+      else if (name === "set") set = action;
+      else if (name === "trunc") trunc = action;
+      else if (name === "clone") {
+        const before = [...tags];
+        const setBefore = set;
+        walk(inside.slice(1, -1));
+        tags.splice(0, tags.length, ...before);
+        set = setBefore;
+      } else {
+        const port = action === LOCAL_DATAPATH_PORT ? String(OFPP_LOCAL) : action;
+        out.push([port.padStart(5), trunc, set, ...tags].filter((word) => word !== "").join(" "));
+        trunc = "";
+      }
     }
-  }
+  };
+  walk(actions);
   return out.sort().join("; ");
 }

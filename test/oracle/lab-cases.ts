@@ -1,5 +1,6 @@
 // Random bridges with VLANs, flags and mirrors on their ports, and frames between a few hosts behind them.
 import { Prng } from "../../src/lib/prng.ts";
+import { OFPP_LOCAL } from "../../src/pipeline/action.ts";
 import type { LabCase, LabFrame, LabPort } from "./lab-case.ts";
 
 export const LAB_PORTS = [1, 2, 3, 4, 5, 6] as const;
@@ -9,12 +10,59 @@ const HOSTS = 6;
 export interface LabKinds {
   readonly vlans?: boolean;
   readonly flags?: boolean;
+  /** Settings of the bridge. */
+  readonly bridge?: boolean;
+  /** More flows than NORMAL. */
+  readonly flows?: boolean;
 }
 
 export function makeLabCase(seed: number, kinds: LabKinds, frames: number): LabCase {
   const rnd = new Prng(seed);
   const ports = LAB_PORTS.map((no) => makePort(rnd, no, kinds));
-  return { ports, flows: ["actions=NORMAL"], frames: Array.from({ length: frames }, () => makeFrame(rnd)) };
+  const flows = kinds.flows ? makeFlows(rnd) : ["actions=NORMAL"];
+  const bridge = kinds.bridge ? makeBridge(rnd) : {};
+  return { ports, bridge, flows, frames: Array.from({ length: frames }, () => makeFrame(rnd)) };
+}
+
+function makeBridge(rnd: Prng): Record<string, unknown> {
+  const keys: Record<string, unknown> = {};
+  if (chance(rnd, 50)) keys.vlan_limit = rnd.below(3);
+  if (chance(rnd, 50)) keys.forward_bpdu = chance(rnd, 70);
+  if (chance(rnd, 50)) keys.flood_vlans = someVlans(rnd);
+  return keys;
+}
+
+function makeFlows(rnd: Prng): string[] {
+  const output = () =>
+    rnd.pick(["NORMAL", "NORMAL", "FLOOD", "ALL", "IN_PORT", "LOCAL", ...LAB_PORTS.map(String)]);
+  const change = () =>
+    rnd.pick([
+      `mod_vlan_vid:${rnd.pick(VLANS)}`,
+      `mod_vlan_pcp:${rnd.below(8)}`,
+      "strip_vlan",
+      `mod_dl_dst:02:00:00:00:00:0${1 + rnd.below(HOSTS)}`,
+      `mod_dl_src:02:00:00:00:00:0${1 + rnd.below(HOSTS)}`,
+      "resubmit(,1)",
+      "clone(NORMAL)",
+      `clone(mod_vlan_vid:${rnd.pick(VLANS)},output:${1 + rnd.below(6)})`,
+      output(),
+    ]);
+  const actions = (): string => {
+    const words = Array.from({ length: 1 + rnd.below(3) }, change);
+    words.push(output());
+    return words.join(",");
+  };
+  const flows = [`table=0,priority=1 actions=${actions()}`, `table=1 actions=${output()}`];
+  for (let i = rnd.below(4); i > 0; i--) {
+    const match = rnd.pick([
+      `in_port=${1 + rnd.below(6)}`,
+      `dl_vlan=${rnd.pick(VLANS)}`,
+      "arp",
+      "dl_vlan_pcp=5",
+    ]);
+    flows.push(`table=0,priority=${10 + i},${match} actions=${actions()}`);
+  }
+  return flows;
 }
 
 const chance = (rnd: Prng, in100: number): boolean => rnd.below(100) < in100;
@@ -65,5 +113,6 @@ export function makeFrame(rnd: Prng): LabFrame {
   const sender = host();
   const arp = `0806000108000604000${1 + rnd.below(2)}${sender}0a00000${rnd.below(2)}0000000000000a00000${rnd.below(2)}`;
   const ipv4 = "080045000014000000004000000000000a0000010a000002";
-  return { port: rnd.pick(LAB_PORTS), hex: `${dst}${sender}${tag}${inner}${rnd.pick([arp, ipv4])}` };
+  const port = rnd.pick([...LAB_PORTS, OFPP_LOCAL]);
+  return { port, hex: `${dst}${sender}${tag}${inner}${rnd.pick([arp, ipv4])}` };
 }

@@ -35,6 +35,8 @@ const CASES: readonly (readonly [name: string, kinds: LabKinds])[] = [
   ["VLANs of every mode", { vlans: true }],
   ["port flags", { flags: true }],
   ["VLANs and flags", { vlans: true, flags: true }],
+  ["ports under more than NORMAL", { vlans: true, flags: true, flows: true }],
+  ["bridges' settings", { vlans: true, bridge: true, flows: true }],
 ];
 
 for (const [name, kinds] of CASES) {

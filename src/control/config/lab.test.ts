@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MegaflowError } from "../../lib/errors.ts";
 import { OFPP_LOCAL } from "../../pipeline/action.ts";
+import { TUNNEL_OPTION_NAMES } from "../../pipeline/tunnel-options.ts";
 import { parseLab } from "./lab.ts";
+import { TUNNEL_FIELDS } from "./port-shape.ts";
+import { snakeCase } from "./shape.ts";
 
 const FILE = "labs/lab.yaml";
 
@@ -46,6 +49,61 @@ shards: 2
   assert.deepEqual(br1!.ports, []);
 });
 
+test("ports' VLANs and the bridge's settings are OVS's columns", () => {
+  const [br0] = parseLab(
+    `bridges:
+  br0:
+    flood_vlans: [7, 8]
+    forward_bpdu: true
+    vlan_limit: 0
+    mac_table_size: 1
+    mac_aging_time: 5
+    ports:
+      - { no: 1, name: a, vlan_mode: dot1q-tunnel, tag: 9, cvlans: 5, qinq_ethtype: 802.1q, priority_tags: always, protected: true }
+      - { no: 2, name: b, trunks: [], cvlans: [] }
+`,
+    FILE,
+  ).bridges;
+  assert.deepEqual(br0!.ports, [
+    {
+      no: 1,
+      name: "a",
+      vlanMode: "dot1q-tunnel",
+      tag: 9,
+      cvlans: new Set([5]),
+      qinqEthtype: 0x8100,
+      priorityTags: "always",
+      protected: true,
+    },
+    { no: 2, name: "b" },
+  ]);
+  assert.equal(br0!.vlanLimit, 2);
+  // The last two are forced into OVS's ranges.
+  const floodVlans = new Set([7, 8]);
+  assert.deepEqual(br0!.settings, { floodVlans, forwardBpdu: true, macTableSize: 10, macAgingMs: 15_000 });
+});
+
+test("tunnels and their option map", () => {
+  const [br0] = parseLab(
+    `bridges:
+  br0:
+    tlv_map: ["{class=0xffff,type=0x1,len=4}->tun_metadata0", "{class=0xffff,type=0x2,len=8}->tun_metadata1"]
+    ports:
+      - { no: 3, name: tun0, type: geneve, remote_ip: flow, key: flow, ttl: 9, csum: true }
+`,
+    FILE,
+  ).bridges;
+  assert.equal(br0!.settings.tlvMap!.list.length, 2);
+  const { tunnel } = br0!.ports[0]!;
+  assert.equal(tunnel!.remoteIp, "flow");
+  assert.equal(tunnel!.ttl, 9);
+  assert.equal(tunnel!.csum, true);
+});
+
+test("every option of a tunnel is a key", () => {
+  assert.deepEqual(Object.keys(TUNNEL_FIELDS).map(snakeCase).sort(), [...TUNNEL_OPTION_NAMES].sort());
+});
+
 test("files are relative to the configuration; standard input has no folder", () => {
   const flows = (file: string) => parseLab(bridge("flows: a/b.flows"), file).bridges[0]!.flows;
   assert.equal(flows("lab.yaml"), "a/b.flows");
@@ -78,7 +136,11 @@ const BAD: readonly (readonly [name: string, text: string, words: string])[] = [
     bridge("colour: red"),
     '1:19: unknown key "colour" of a bridge; there are fail_mode, flows,',
   ],
-  ["an unknown key of a port", port("vlan: 3"), '1:47: unknown key "vlan" of a port; there are no, name, '],
+  [
+    "an unknown key of a port",
+    port("colour: 3"),
+    '1:47: unknown key "colour" of a port; there are no, name, ',
+  ],
   [
     "a wrong word",
     bridge("fail_mode: secured"),
@@ -133,6 +195,17 @@ const BAD: readonly (readonly [name: string, text: string, words: string])[] = [
   ["an anchor that is not there", "bridges: *nowhere", "1:10: there is no anchor &nowhere before this"],
   ["a list as a key", "bridges: { [a]: {} }", "1:12: a key of bridges is text or a number, not a list"],
   ["a merge key", "bridges: { br0: { <<: { flows: x } } }", '1:19: unknown key "<<" of a bridge; '],
+  [
+    "a tunnel's option elsewhere",
+    port("type: tap, remote_ip: flow"),
+    "1:69: remote_ip is for tunnels: type geneve, vxlan, gre",
+  ],
+  [
+    "a tunnel without an end",
+    port("type: vxlan"),
+    "1:53: p1: vxlan type requires valid 'remote_ip' argument",
+  ],
+  ["a bad option map", bridge("tlv_map: '{class=1}'"), "1:28: "],
   ["a prototype", "__proto__: { a: 1 }\nbridges: {}", '1:1: unknown key "__proto__" of the file; '],
   ["deep nesting", `bridges: ${"[".repeat(20_000)}`, "1:1: the file is nested too deeply"],
 ];

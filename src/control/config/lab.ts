@@ -9,13 +9,20 @@
 //         - { no: 1, name: web, tag: 10 }
 //         - { no: 2, name: uplink, trunks: [10, 20] }
 import { dirname, isAbsolute, join } from "node:path";
-import type { PipelineSettings } from "../../pipeline/pipeline.ts";
+import { MegaflowError } from "../../lib/errors.ts";
 import type { PortOptions } from "../../pipeline/port-table.ts";
+import type { PipelineSettings } from "../../pipeline/settings.ts";
+import {
+  isTunnelType,
+  TUNNEL_TYPES,
+  type TunnelOptions,
+  tunnelOptions,
+} from "../../pipeline/tunnel-options.ts";
 import { readTextFile } from "../text-file.ts";
 import { type BridgeKeys, LAB } from "./bridge-shape.ts";
 import { ConfigNode } from "./node.ts";
-import type { PortConfig } from "./port-shape.ts";
-import { errorAt, lineOf } from "./shape.ts";
+import { type PortConfig, pipelineKeysOf, TUNNEL_FIELDS } from "./port-shape.ts";
+import { errorAt, lineOf, snakeCase } from "./shape.ts";
 
 export interface Lab {
   readonly file: string;
@@ -34,6 +41,8 @@ export interface BridgeConfig {
   /** Each port as the file has it: with what is not the pipeline's. */
   readonly devices: readonly PortConfig[];
   readonly settings: PipelineSettings;
+  /** VLAN tags that are looked at; the others are payload. */
+  readonly vlanLimit: number;
 }
 
 /** Reads a file (`-`: standard input). Throws MegaflowError EFILE or ECONFIG. */
@@ -60,39 +69,80 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
     ports: devices.map(portOptionsOf),
     devices,
     settings: settingsOf(keys),
+    vlanLimit:
+      keys.vlanLimit === undefined
+        ? 1
+        : keys.vlanLimit === 0
+          ? VLAN_TAGS_MAX
+          : Math.min(keys.vlanLimit, VLAN_TAGS_MAX),
   };
 }
 
 function settingsOf(keys: BridgeKeys): PipelineSettings {
-  const { macTableSize, macAgingTime } = keys;
-  return {
-    ...(macTableSize === undefined ? {} : { macTableSize }),
-    ...(macAgingTime === undefined ? {} : { macAgingMs: macAgingTime * 1000 }),
-  };
+  const { macTableSize, macAgingTime, floodVlans, forwardBpdu, tlvMap } = keys;
+  return defined({
+    // OVS forces both into these ranges.
+    macTableSize: macTableSize === undefined ? undefined : clamp(macTableSize, 10, 1_000_000),
+    macAgingMs: macAgingTime === undefined ? undefined : clamp(macAgingTime, 15, 3600) * 1000,
+    floodVlans: floodVlans === undefined ? undefined : new Set(floodVlans),
+    forwardBpdu,
+    tlvMap,
+  });
 }
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), max);
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the keys that have no value. */
+function defined<T extends object>(options: T): Defined<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
+
+/** Of a flow key. */
+const VLAN_TAGS_MAX = 2;
 
 /** The port as the pipeline takes it. */
 function portOptionsOf(config: PortConfig): PortOptions {
-  const { type: _type, netns: _netns, linkState, trunks, cvlans, qinqEthtype, ...same } = config;
+  const { linkState, trunks, cvlans, qinqEthtype, ...same } = pipelineKeysOf(config);
   return {
     ...same,
-    ...vlanSet("trunks", trunks),
-    ...vlanSet("cvlans", cvlans),
-    ...(qinqEthtype === undefined ? {} : { qinqEthtype: TPIDS[qinqEthtype] }),
-    ...(linkState === undefined ? {} : { live: linkState === "up" }),
+    ...defined({
+      trunks: vlanSet(trunks),
+      cvlans: vlanSet(cvlans),
+      qinqEthtype: qinqEthtype === undefined ? undefined : TPIDS[qinqEthtype],
+      live: linkState === undefined ? undefined : linkState === "up",
+      tunnel: tunnelOf(config),
+    }),
   };
+}
+
+function tunnelOf(config: PortConfig): TunnelOptions | undefined {
+  const { name, type } = config;
+  const options: Record<string, string | number | boolean> = {};
+  for (const key of Object.keys(TUNNEL_FIELDS) as (keyof typeof TUNNEL_FIELDS)[]) {
+    const value = config[key];
+    if (value === undefined) continue;
+    if (type === undefined || !isTunnelType(type)) {
+      throw errorAt(config, key, `${snakeCase(key)} is for tunnels: type ${TUNNEL_TYPES.join(", ")}`);
+    }
+    options[snakeCase(key)] = value;
+  }
+  if (type === undefined || !isTunnelType(type)) return undefined;
+  try {
+    return tunnelOptions(name, type, options);
+  } catch (error) {
+    throw error instanceof MegaflowError ? errorAt(config, "type", error.message) : error;
+  }
 }
 
 const TPIDS = { "802.1ad": 0x88a8, "802.1q": 0x8100 } as const;
 
 /** No VLAN at all stands for all, as in OVS. */
-function vlanSet<K extends string>(
-  name: K,
-  vlans: readonly number[] | undefined,
-): { [P in K]?: Set<number> } {
-  return vlans === undefined || vlans.length === 0
-    ? {}
-    : ({ [name]: new Set(vlans) } as { [P in K]?: Set<number> });
+function vlanSet(vlans: readonly number[] | undefined): ReadonlySet<number> | undefined {
+  return vlans === undefined || vlans.length === 0 ? undefined : new Set(vlans);
 }
 
 /** No two records may have the same value under a key. */

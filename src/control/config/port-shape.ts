@@ -1,6 +1,7 @@
 // The keys of a port. Those that OVS has too bear its names: columns of the Port table (ovs-vswitchd.conf.db(5)), and the
 // flags of `ovs-ofctl mod-port`.
 import { OFPP_LOCAL, OFPP_MAX } from "../../pipeline/action.ts";
+import { TUNNEL_TYPES } from "../../pipeline/tunnel-options.ts";
 import {
   type Fields,
   flag,
@@ -42,12 +43,45 @@ const PIPELINE_FIELDS = {
   linkState: optional(oneOf("up", "down")),
 } satisfies Fields;
 
+/** An option of a tunnel (ovs-vswitchd.conf.db(5), Interface table, Tunnel Options): what it may be, the tunnel's reader says. */
+const tunnelOption = optional(
+  scalar("text, a number, true or false", (v) =>
+    typeof v === "string" || typeof v === "number" || typeof v === "boolean" ? v : undefined,
+  ),
+);
+
+export const TUNNEL_FIELDS = {
+  remoteIp: tunnelOption,
+  localIp: tunnelOption,
+  key: tunnelOption,
+  inKey: tunnelOption,
+  outKey: tunnelOption,
+  dstPort: tunnelOption,
+  tos: tunnelOption,
+  ttl: tunnelOption,
+  dfDefault: tunnelOption,
+  csum: tunnelOption,
+  egressPktMark: tunnelOption,
+  packetType: tunnelOption,
+} satisfies Fields;
+
 /** Where a live port's frames come from and go to. A replay has captures instead, and leaves these alone. */
 const DEVICE_FIELDS = {
-  type: optional(oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy")),
+  type: optional(
+    oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy", ...TUNNEL_TYPES),
+  ),
   netns: optional(text),
 } satisfies Fields;
 
-export const PORT = record("a port", { ...PIPELINE_FIELDS, ...DEVICE_FIELDS });
+const PORT_FIELDS = { ...PIPELINE_FIELDS, ...DEVICE_FIELDS, ...TUNNEL_FIELDS } satisfies Fields;
 
-export type PortConfig = RecordOf<typeof PIPELINE_FIELDS & typeof DEVICE_FIELDS>;
+export const PORT = record("a port", PORT_FIELDS);
+
+export type PortConfig = RecordOf<typeof PORT_FIELDS>;
+
+/** What of it makes a port of the pipeline as it is, and what must be turned into one. */
+export type PipelineKeys = RecordOf<typeof PIPELINE_FIELDS>;
+
+export function pipelineKeysOf(config: PortConfig): PipelineKeys {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key in PIPELINE_FIELDS)) as PipelineKeys;
+}

@@ -1,0 +1,16 @@
+// The settings of a bridge that its pipeline knows.
+import type { TlvMap } from "../flow/tlv-map.ts";
+
+/** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
+export interface PipelineSettings {
+  /** MAC addresses that are kept, at most. */
+  readonly macTableSize?: number;
+  /** How long a MAC address is kept without use. */
+  readonly macAgingMs?: number;
+  /** VLANs in which no MAC address is learned. */
+  readonly floodVlans?: ReadonlySet<number>;
+  /** NORMAL treats BPDUs and their like as any other frame. */
+  readonly forwardBpdu?: boolean;
+  /** The tunnel options that flows may name (tun_metadata0 to 63). */
+  readonly tlvMap?: TlvMap;
+}
