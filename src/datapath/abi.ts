@@ -222,7 +222,9 @@ export const TCPS_TIME_WAIT = 10;
 // The cold part, 112 bytes:
 //   0 label (16) n | 16 IPv6 src | 32 IPv6 dst | 48 reply src (16; IPv4 in the first 4) | 64 reply dst | 80 reply sport, dport:
 //  the reply tuple is filled under NAT only | 84 next in the hash chain of the reply tuple | 88 wheel prev | 92 wheel next
-//  96 free: zone limit, sequence skew, master connection of helpers
+//  96 what zone limit it counts against: record + 1 u16 | the limit's generation u16 (kernel/conntrack-zone.ts); 0: none
+// 100 sequence skew i32 (kernel/conntrack-alg.ts) | 104 of a related connection: where its parent's tuple is (an address)
+// 108 of a connection with a helper: its oldest expectation (an address)
 export const CONN_HOT_SIZE = 64;
 export const CONN_SRC = 0;
 export const CONN_DST = 4;
@@ -255,12 +257,43 @@ export const COLD_REPLY_PORTS = 80;
 export const COLD_REPLY_NEXT = 84;
 export const COLD_PREV = 88;
 export const COLD_WHEEL_NEXT = 92;
+export const COLD_ADMITTED = 96;
+export const COLD_SKEW = 100;
+export const COLD_PARENT = 104;
+export const COLD_EXPECTED = 108;
 
 export const CONN_F_USED = 1;
 export const CONN_F_LABEL = 2; //     the label is other than zero
 export const CONN_F_SRC_NAT = 4;
 export const CONN_F_DST_NAT = 8;
 export const CONN_F_REPLY_NODE = 16; // the reply tuple has a place of its own in the hash table
+export const CONN_F_HELPER_FTP = 32;
+export const CONN_F_HELPER_TFTP = 64;
+export const CONN_F_RELATED = 128; //   a helper expected it: COLD_PARENT says who
+export const CONN_F_SKEWED = 256; //    a helper has changed lengths: COLD_SKEW
+export const CONN_F_SKEW_REPLY = 512; // in the reply direction
+/** The upper half of the flags: the record of its timeout policy (kernel/conntrack-zone.ts), 0 for the default one. */
+export const CONN_POLICY_SHIFT = 16;
+
+// A related connection's parent, PARENT_SIZE bytes: its tuple as in a hot part (16) | IPv6 src | IPv6 dst.
+export const PARENT_SIZE = 64;
+export const PARENT_TUPLE = 0;
+export const PARENT_SRC6 = 16;
+export const PARENT_DST6 = 32;
+
+// Limits and timeouts of a zone (or, record 0, the defaults): 0 limit u32 | 4 count u32 | 8 generation u16 | 10 zone u16 | 12 flags u32 |
+// 16 timeouts, TM_COUNT u32 in seconds
+export const ZONE_RECORD_SIZE = 64;
+export const ZONE_LIMIT = 0;
+export const ZONE_COUNT = 4;
+export const ZONE_GENERATION = 8;
+export const ZONE_NUMBER = 10;
+export const ZONE_FLAGS = 12;
+export const ZONE_TIMEOUTS = 16;
+export const ZONE_F_LIMITED = 1;
+export const ZONE_F_TIMEOUTS = 2;
+/** Zones that may have limits or timeouts of their own. */
+export const ZONES_MAX = 1023;
 
 // A peer's window scale: the factor, and how it is known.
 export const WSCALE_MASK = 0x0f;
@@ -296,4 +329,7 @@ export const CTC_EXTRACT = 3; //      untrackable: not IP, a fragment, short or 
 export const CTC_IP_CSUM = 4; //      untrackable: bad IPv4 header checksum
 export const CTC_L4_CSUM = 5; //      untrackable: bad TCP, UDP or ICMP checksum
 export const CTC_NAT_EXHAUSTED = 6; // not committed: no tuple was free
-export const CTC_COUNT = 7;
+export const CTC_EARLY_DROP = 7; //   un-answered connections that made room for new ones
+export const CTC_ZONE_LIMIT = 8; //   not committed: its zone's limit is reached
+export const CTC_EXPECT_DROP = 9; //  expectations of helpers that made room for new ones
+export const CTC_COUNT = 10;

@@ -16,6 +16,8 @@ import {
 import { parseIp } from "../packet/address.ts";
 import {
   A_CT,
+  CT_F_ALG_FTP,
+  CT_F_ALG_TFTP,
   CT_F_COMMIT,
   CT_F_FORCE,
   CT_F_LABEL,
@@ -34,6 +36,7 @@ export interface CtAction {
   readonly mark?: { readonly value: number; readonly mask?: number };
   /** 16 bytes each. */
   readonly label?: { readonly value: Uint8Array; readonly mask?: Uint8Array };
+  readonly alg?: "ftp" | "tftp";
   /** `kind` "undo" stands for `nat` without arguments. `max` and `maxPort` are `min` and `minPort` unless given. */
   readonly nat?: {
     readonly kind: "src" | "dst" | "undo";
@@ -82,7 +85,8 @@ export function ctWords(action: CtAction): Uint32Array {
     (action.force ? CT_F_FORCE : 0) |
     (action.mark ? CT_F_MARK : 0) |
     (action.label ? CT_F_LABEL : 0) |
-    (action.nat ? CT_F_NAT : 0);
+    (action.nat ? CT_F_NAT : 0) |
+    (action.alg === "ftp" ? CT_F_ALG_FTP : action.alg === "tftp" ? CT_F_ALG_TFTP : 0);
   words.set([A_CT | (words.length << 8), flags, action.zone ?? 0]);
   if (action.mark) words.set([action.mark.value, action.mark.mask ?? 0xffffffff], 3);
   if (action.label) {

@@ -14,7 +14,14 @@ import {
 } from "../flow/layout.ts";
 import { icmpFrame, ipFrame, tcpFrame, udpFrame } from "../packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../packet/tcp.ts";
-import { CTC_CONNECTIONS, CTC_FULL, CTC_IP_CSUM, CTC_L4_CSUM, CTC_NAT_EXHAUSTED } from "./abi.ts";
+import {
+  CTC_CONNECTIONS,
+  CTC_EARLY_DROP,
+  CTC_FULL,
+  CTC_IP_CSUM,
+  CTC_L4_CSUM,
+  CTC_NAT_EXHAUSTED,
+} from "./abi.ts";
 import { formatConnection } from "./conntrack-dump.ts";
 import { ConntrackRig, ctStateText } from "./conntrack-rig.ts";
 
@@ -43,7 +50,7 @@ function handshake(rig: ConntrackRig): void {
   assert.equal(rig.send(segment(false, TCP_ACK, 1001, 5001)), "est|trk");
 }
 
-const dump = (rig: ConntrackRig): string[] => rig.connections().map(formatConnection);
+const dump = (rig: ConntrackRig): string[] => rig.connections().map((c) => formatConnection(c));
 
 describe("conntrack: TCP", () => {
   it("follows a connection from SYN to its end", () => {
@@ -322,13 +329,34 @@ describe("conntrack: the ct action", () => {
     assert.equal(rig.counter(CTC_CONNECTIONS), 1);
   });
 
-  it("commits nothing into a full table, and says how often", () => {
+  it("makes room for new connections where none has answered, the oldest first", () => {
+    const rig = new ConntrackRig(3);
+    const ping = (port: number, reply = false) =>
+      reply
+        ? udpFrame({ src: B, dst: A, srcPort: 9, dstPort: port })
+        : udpFrame({ src: A, dst: B, srcPort: port, dstPort: 9 });
+    for (let port = 1; port <= 5; port++) {
+      assert.equal(rig.send(ping(port), commit), "new|trk");
+      if (port === 2) assert.equal(rig.send(ping(2, true)), "est|rpl|trk");
+      rig.nowMs += 10;
+    }
+    assert.equal(rig.counter(CTC_CONNECTIONS), 3);
+    assert.equal(rig.counter(CTC_EARLY_DROP), 2);
+    assert.equal(rig.counter(CTC_FULL), 0);
+    const ports = rig.connections().map((c) => c.orig.sport);
+    assert.deepEqual(ports.sort(), [2, 4, 5]);
+  });
+
+  it("commits nothing into a table full of answered connections, and says how often", () => {
     const rig = new ConntrackRig(2);
     for (let port = 1; port <= 4; port++) {
-      assert.equal(rig.send(udpFrame({ src: A, dst: B, srcPort: port, dstPort: 9 }), commit), "new|trk");
+      const there = udpFrame({ src: A, dst: B, srcPort: port, dstPort: 9 });
+      assert.equal(rig.send(there, commit), "new|trk");
+      if (port < 3) rig.send(udpFrame({ src: B, dst: A, srcPort: 9, dstPort: port }));
     }
     assert.equal(rig.counter(CTC_CONNECTIONS), 2);
     assert.equal(rig.counter(CTC_FULL), 2);
+    assert.equal(rig.counter(CTC_EARLY_DROP), 0);
     rig.nowMs += 70_000;
     assert.equal(rig.send(udpFrame({ src: A, dst: B, srcPort: 5, dstPort: 9 }), commit), "new|trk");
     assert.equal(rig.connections().length, 1);

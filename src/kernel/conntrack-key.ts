@@ -135,6 +135,11 @@ export function extractTuple(zone: u32): bool {
   return untrackable();
 }
 
+/** The frame has moved in memory (a change made it its own): its transport header is where PKT says. */
+export function followFrame(): void {
+  l4 = (load<u32>(PKT, PKT_PTR) as usize) + (load<u32>(PKT, PKT_L4) as usize);
+}
+
 function badChecksum(): bool {
   count(CTC_L4_CSUM);
   return false;

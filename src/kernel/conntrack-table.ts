@@ -2,6 +2,7 @@
 //
 // All of it is one region, sized at start for a fixed number of connections:
 //
+//   header  secrets, counters, the wheel's lists, zones (conntrack-zone.ts), helpers' memory (conntrack-expect.ts)
 //   heads   a power of two of u32: the first reference of each hash chain
 //   hot     64 bytes a connection: what every frame of it reads and writes (datapath/abi.ts draws it)
 //   cold    112 bytes a connection: label, IPv6 addresses, reply tuple under NAT, wheel links
@@ -17,7 +18,12 @@
 // expiration; the connection stays in its slot, and when the slot's time comes it is either dead or moves on. Only
 // an expiration that comes nearer moves it at once. Sweeping is bounded work at a time and may lag behind: a lookup
 // never finds an expired connection, swept or not, so verdicts do not depend on it.
+//
+// The wheel is there twice: for connections that are answered and for those that are not. When the table is full, the
+// first of the un-answered ones makes room: the one whose time would be over first. A connection that was answered in the
+// meantime moves over when it is met, once, so that a flood costs the same for each of its frames.
 import {
+  COLD_ADMITTED,
   COLD_DST6,
   COLD_PREV,
   COLD_REPLY_DST,
@@ -37,33 +43,45 @@ import {
   CONN_HOT_SIZE,
   CONN_META,
   CONN_NEXT,
+  CONN_PEER_ORIG,
+  CONN_PEER_REPLY,
+  CONN_POLICY_SHIFT,
   CONN_PORTS,
   CONN_PROTO,
   CONN_SRC,
   CTC_CONNECTIONS,
   CTC_COUNT,
   CTC_CREATED,
-  TM_COUNT,
+  CTC_EARLY_DROP,
+  ICMP_FIRST,
+  OTHER_BIDIR,
+  PEER_STATE,
+  TCPS_ESTABLISHED,
+  ZONE_TIMEOUTS,
 } from "../datapath/abi.ts";
+import { expectForget, expectInit, expectSize } from "./conntrack-expect.ts";
+import { zoneLeave, zoneRecords, zonesInit, zonesSize } from "./conntrack-zone.ts";
 
 const IPPROTO_ICMP: u32 = 1;
+const IPPROTO_TCP: u32 = 6;
 const IPPROTO_ICMPV6: u32 = 58;
 
 // Region header.
 const H_SECRETS: usize = 0; //    16 u32
-const H_TIMEOUTS: usize = 64; //  TM_COUNT u32, seconds
 const H_COUNTERS: usize = 128; // CTC_COUNT u64
-const H_WHEEL: usize = 256; //    WHEEL_LISTS u32: the first connection of each list, plus one
-const HEADER_SIZE: usize = 2048;
+const H_FIRST: usize = 256; //    WHEEL_LISTS u32: the first connection of each list, plus one
+const H_LAST: usize = 2048; //    and its last
+const HEADER_SIZE: usize = 4096;
 
 const SLOTS: u32 = 64;
 const TICK_SHIFT: u64 = 10; // a tick is 1,024 ms
+// Lists of a wheel; the un-answered connections' wheel has the same from UNANSWERED on.
 const LEVEL1: u32 = 64;
 const LEVEL2: u32 = 128;
-const PENDING: u32 = 192; // taken out of their slot, waiting to be looked at
-const WHEEL_LISTS: u32 = 193;
-/** In COLD_PREV: the connection is the first of the list whose number follows. */
-const FIRST_OF: u32 = 0x80000000;
+const UNANSWERED: u32 = 192;
+const PENDING: u32 = 384; // taken out of their slot, waiting to be looked at
+/** In COLD_PREV and COLD_WHEEL_NEXT: the connection is the first or the last of the list whose number follows. */
+const END_OF: u32 = 0x80000000;
 
 /** Most connections looked at, and most ticks walked over, by one conntrackExpire. */
 const SWEEP_MAX: u32 = 512;
@@ -83,7 +101,7 @@ let reached: u32 = 0;
 let free: u32 = 0;
 /** The wheel's time, in ticks. */
 let tick: u64 = 0;
-/** Lists of this tick that are not yet taken: 3 the coarse slots and its own, 1 its own, 0 none. */
+/** Lists of this tick that are not yet taken: 6 the coarse slots and its own, 2 its own, each of both wheels, 0 none. */
 let slotsLeft: u32 = 0;
 
 function headCount(max: u32): u32 {
@@ -100,6 +118,8 @@ function align64(n: usize): usize {
 export function conntrackSize(max: u32): usize {
   return (
     HEADER_SIZE +
+    zonesSize() +
+    expectSize(max) +
     align64((headCount(max) as usize) * 4) +
     (max as usize) * (CONN_HOT_SIZE as usize) +
     align64((max as usize) * (CONN_COLD_SIZE as usize))
@@ -110,7 +130,9 @@ export function conntrackSize(max: u32): usize {
 export function conntrackInit(at: usize, max: u32): usize {
   base = at;
   capacity = max;
-  heads = at + HEADER_SIZE;
+  const zones = at + HEADER_SIZE;
+  const expectations = zones + zonesSize();
+  heads = expectations + expectSize(max);
   headMask = headCount(max) - 1;
   hot = heads + align64((headCount(max) as usize) * 4);
   cold = hot + (max as usize) * (CONN_HOT_SIZE as usize);
@@ -121,7 +143,8 @@ export function conntrackInit(at: usize, max: u32): usize {
   tick = 0;
   slotsLeft = 0;
   seedHash(0);
-  conntrackSetTimeouts();
+  zonesInit(zones);
+  expectInit(expectations, max);
   return end;
 }
 
@@ -135,26 +158,6 @@ export function seedHash(seed: u64): void {
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
     store<u32>(base + H_SECRETS + (i << 2), ((z ^ (z >> 31)) >> 32) as u32);
   }
-}
-
-/** OVS's default timeout policy of the userspace datapath, in seconds. */
-function conntrackSetTimeouts(): void {
-  conntrackSetTimeout(0, 30);
-  conntrackSetTimeout(1, 30);
-  conntrackSetTimeout(2, 86400);
-  conntrackSetTimeout(3, 900);
-  conntrackSetTimeout(4, 45);
-  conntrackSetTimeout(5, 30);
-  conntrackSetTimeout(6, 60);
-  conntrackSetTimeout(7, 60);
-  conntrackSetTimeout(8, 30);
-  conntrackSetTimeout(9, 60);
-  conntrackSetTimeout(10, 30);
-}
-
-/** Sets the timeout of a state class (TM_*), in seconds; for connections whose timer is set from now on. */
-export function conntrackSetTimeout(which: u32, seconds: u32): void {
-  if (which < (TM_COUNT as u32)) store<u32>(base + H_TIMEOUTS + ((which as usize) << 2), seconds);
 }
 
 /** A counter, CTC_*. */
@@ -175,6 +178,11 @@ export function conntrackHot(index: u32): usize {
 /** Address of a connection's cold part. */
 export function conntrackCold(index: u32): usize {
   return cold + (index as usize) * (CONN_COLD_SIZE as usize);
+}
+
+/** The connection whose cold part is at `at`. */
+export function indexOfCold(at: usize): u32 {
+  return ((at - cold) / (CONN_COLD_SIZE as usize)) as u32;
 }
 
 /** The first connection from `index` on that is alive at `nowMs`, in order of their places; -1 when there is none. */
@@ -303,11 +311,11 @@ function sameCold(index: u32, src6: usize, dst6: usize): bool {
 
 // --- making and ending connections -----------------------------------------------------------------------------------
 
-/** A connection's memory, zeroed; -1 when the table is full even after a sweep. */
+/** A connection's memory, zeroed; -1 when the table is full of connections that are answered. */
 export function allocate(now: u64): i32 {
   if (free == 0 && reached == capacity) {
     sweep(now, SWEEP_FULL);
-    if (free == 0) return -1;
+    if (free == 0 && !dropUnanswered()) return -1;
   }
   let index: u32;
   if (free != 0) {
@@ -363,6 +371,8 @@ export function remove(index: u32): void {
   wheelTake(index);
   const live = base + H_COUNTERS + ((CTC_CONNECTIONS as usize) << 3);
   store<u64>(live, load<u64>(live) - 1);
+  zoneLeave(load<u32>(conntrackCold(index), COLD_ADMITTED));
+  expectForget(h, conntrackCold(index));
   giveBack(index);
 }
 
@@ -382,9 +392,25 @@ function unchain(hash: u32, ref: u32): void {
 
 // --- expiry --------------------------------------------------------------------------------------------------------
 
+/** When a connection would end whose timer is set now to the timeout of class TM_*, by the policy that it has. */
+function expirationOf(h: usize, timeout: u32, now: u64): u64 {
+  const policy = load<u32>(h, CONN_FLAGS) >> (CONN_POLICY_SHIFT as u32);
+  const record = zoneRecords + ((policy as usize) << 6); // ZONE_RECORD_SIZE
+  return now + (load<u32>(record + ((timeout as usize) << 2), ZONE_TIMEOUTS) as u64) * 1000;
+}
+
 /** Sets a connection's timer to the timeout of class TM_*. For a connection that is in the table. */
 export function restartTimer(index: u32, h: usize, timeout: u32, now: u64): void {
-  const expiration = now + (load<u32>(base + H_TIMEOUTS + ((timeout as usize) << 2)) as u64) * 1000;
+  setExpiration(index, h, expirationOf(h, timeout, now));
+}
+
+/** The same for a connection that is not yet in the table. */
+export function startTimer(h: usize, timeout: u32, now: u64): void {
+  store<u64>(h, expirationOf(h, timeout, now), CONN_EXPIRATION);
+}
+
+/** Sets when a connection in the table ends. */
+function setExpiration(index: u32, h: usize, expiration: u64): void {
   store<u64>(h, expiration, CONN_EXPIRATION);
   if (((expiration >> TICK_SHIFT) as u32) + 1 < load<u32>(h, CONN_DUE)) {
     wheelTake(index);
@@ -392,61 +418,101 @@ export function restartTimer(index: u32, h: usize, timeout: u32, now: u64): void
   }
 }
 
-/** The same for a connection that is not yet in the table. */
-export function startTimer(h: usize, timeout: u32, now: u64): void {
-  store<u64>(
-    h,
-    now + (load<u32>(base + H_TIMEOUTS + ((timeout as usize) << 2)) as u64) * 1000,
-    CONN_EXPIRATION,
-  );
+/** No answer has come yet; of TCP, the handshake is not done. */
+function isUnanswered(h: usize): bool {
+  const proto = load<u8>(h, CONN_PROTO) as u32;
+  const state = load<u8>(h, CONN_PEER_ORIG + PEER_STATE) as u32;
+  if (proto == IPPROTO_TCP) {
+    return (
+      state < (TCPS_ESTABLISHED as u32) ||
+      load<u8>(h, CONN_PEER_REPLY + PEER_STATE) < (TCPS_ESTABLISHED as u8)
+    );
+  }
+  if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) return state == ICMP_FIRST;
+  return state != OTHER_BIDIR;
 }
 
+function firstOf(list: u32): usize {
+  return base + H_FIRST + ((list as usize) << 2);
+}
+
+function lastOf(list: u32): usize {
+  return base + H_LAST + ((list as usize) << 2);
+}
+
+/** Puts a connection at the end of the list where it belongs. */
 function wheelPut(index: u32): void {
   const h = conntrackHot(index);
   let due = (load<u64>(h, CONN_EXPIRATION) >> TICK_SHIFT) + 1;
   if (due <= tick) due = tick + 1;
-  const last = tick + ((SLOTS * SLOTS * (SLOTS - 1)) as u64);
-  if (due > last) due = last; // it is looked at then, and moves on
+  const furthest = tick + ((SLOTS * SLOTS * (SLOTS - 1)) as u64);
+  if (due > furthest) due = furthest; // it is looked at then, and moves on
   const ahead = due - tick;
   let list: u32;
   if (ahead < (SLOTS as u64)) list = (due as u32) & (SLOTS - 1);
   else if (ahead < ((SLOTS * SLOTS) as u64)) list = LEVEL1 + (((due >> 6) as u32) & (SLOTS - 1));
   else list = LEVEL2 + (((due >> 12) as u32) & (SLOTS - 1));
+  if (isUnanswered(h)) list += UNANSWERED;
   store<u32>(h, due as u32, CONN_DUE);
   const c = conntrackCold(index);
-  const head = base + H_WHEEL + ((list as usize) << 2);
-  const first = load<u32>(head);
-  store<u32>(c, first, COLD_WHEEL_NEXT);
-  store<u32>(c, FIRST_OF | list, COLD_PREV);
-  if (first != 0) store<u32>(conntrackCold(first - 1), index + 1, COLD_PREV);
-  store<u32>(head, index + 1);
+  const last = load<u32>(lastOf(list));
+  store<u32>(c, END_OF | list, COLD_WHEEL_NEXT);
+  store<u32>(c, last == 0 ? END_OF | list : last, COLD_PREV);
+  if (last == 0) store<u32>(firstOf(list), index + 1);
+  else store<u32>(conntrackCold(last - 1), index + 1, COLD_WHEEL_NEXT);
+  store<u32>(lastOf(list), index + 1);
 }
 
 function wheelTake(index: u32): void {
   const c = conntrackCold(index);
   const prev = load<u32>(c, COLD_PREV);
   const next = load<u32>(c, COLD_WHEEL_NEXT);
-  if ((prev & FIRST_OF) != 0) store<u32>(base + H_WHEEL + (((prev & ~FIRST_OF) as usize) << 2), next);
-  else store<u32>(conntrackCold(prev - 1), next, COLD_WHEEL_NEXT);
-  if (next != 0) store<u32>(conntrackCold(next - 1), prev, COLD_PREV);
+  if ((prev & END_OF) == 0) store<u32>(conntrackCold(prev - 1), next, COLD_WHEEL_NEXT);
+  else store<u32>(firstOf(prev & ~END_OF), (next & END_OF) != 0 ? 0 : next);
+  if ((next & END_OF) == 0) store<u32>(conntrackCold(next - 1), prev, COLD_PREV);
+  else store<u32>(lastOf(next & ~END_OF), (prev & END_OF) != 0 ? 0 : prev);
 }
 
 /** Moves a whole list to PENDING, which is empty, in one step; false when there is nothing in it. */
 function makePending(list: u32): bool {
-  const from = base + H_WHEEL + ((list as usize) << 2);
-  const first = load<u32>(from);
+  const first = load<u32>(firstOf(list));
   if (first == 0) return false;
-  store<u32>(from, 0);
-  store<u32>(base + H_WHEEL + ((PENDING as usize) << 2), first);
-  store<u32>(conntrackCold(first - 1), FIRST_OF | PENDING, COLD_PREV);
+  const last = load<u32>(lastOf(list));
+  store<u32>(firstOf(list), 0);
+  store<u32>(lastOf(list), 0);
+  store<u32>(firstOf(PENDING), first);
+  store<u32>(lastOf(PENDING), last);
+  store<u32>(conntrackCold(first - 1), END_OF | PENDING, COLD_PREV);
+  store<u32>(conntrackCold(last - 1), END_OF | PENDING, COLD_WHEEL_NEXT);
   return true;
+}
+
+/** Ends the un-answered connection whose time would be over first; false when there is none among those looked at. */
+function dropUnanswered(): bool {
+  let left = SWEEP_FULL;
+  for (let level: u32 = 0; level < 3; level++) {
+    const slot = ((tick >> ((level * 6) as u64)) as u32) & (SLOTS - 1);
+    for (let ahead: u32 = 0; ahead < SLOTS; ahead++) {
+      const list = UNANSWERED + level * SLOTS + ((slot + ahead) & (SLOTS - 1));
+      for (let first = load<u32>(firstOf(list)); first != 0; first = load<u32>(firstOf(list))) {
+        if (isUnanswered(conntrackHot(first - 1))) {
+          remove(first - 1);
+          count(CTC_EARLY_DROP);
+          return true;
+        }
+        if (--left == 0) return false;
+        wheelTake(first - 1);
+        wheelPut(first - 1);
+      }
+    }
+  }
+  return false;
 }
 
 /** Looks at the connections in PENDING, `max` at most: dead ones go, others take their place. Returns what is left of `max`. */
 function settlePending(now: u64, max: u32): u32 {
-  const head = base + H_WHEEL + ((PENDING as usize) << 2);
   while (max != 0) {
-    const first = load<u32>(head);
+    const first = load<u32>(firstOf(PENDING));
     if (first == 0) break;
     max--;
     if (now >= load<u64>(conntrackHot(first - 1), CONN_EXPIRATION)) {
@@ -480,20 +546,18 @@ function sweep(now: u64, max: u32): u32 {
     if (slotsLeft == 0) {
       if (tick >= target) return 0;
       tick++;
-      slotsLeft = 3;
+      slotsLeft = 6;
     }
     const t = tick as u32;
-    if (slotsLeft == 3) {
-      slotsLeft = 2;
-      if ((t & (SLOTS * SLOTS - 1)) == 0 && makePending(LEVEL2 + (((tick >> 12) as u32) & (SLOTS - 1))))
-        continue;
+    slotsLeft--;
+    const wheel = (slotsLeft & 1) == 0 ? UNANSWERED : 0;
+    if (slotsLeft >= 4) {
+      if ((t & (SLOTS * SLOTS - 1)) == 0) makePending(wheel + LEVEL2 + (((tick >> 12) as u32) & (SLOTS - 1)));
+    } else if (slotsLeft >= 2) {
+      if ((t & (SLOTS - 1)) == 0) makePending(wheel + LEVEL1 + ((t >> 6) & (SLOTS - 1)));
+    } else {
+      makePending(wheel + (t & (SLOTS - 1)));
     }
-    if (slotsLeft == 2) {
-      slotsLeft = 1;
-      if ((t & (SLOTS - 1)) == 0 && makePending(LEVEL1 + ((t >> 6) & (SLOTS - 1)))) continue;
-    }
-    slotsLeft = 0;
-    makePending(t & (SLOTS - 1));
   }
   return 1;
 }

@@ -7,18 +7,24 @@
 //   connection would count the same segment twice.
 // - State bits gather while a frame stays in one zone and start anew in another.
 //
-// A fragment is invalid here: fragments.ts brings whole datagrams. Helpers (alg) are left out.
+// A fragment is invalid here: fragments.ts brings whole datagrams. Helpers are in conntrack-alg.ts.
 import {
+  COLD_ADMITTED,
   COLD_DST6,
   COLD_LABEL,
+  COLD_PARENT,
   COLD_SRC6,
+  CONN_F_HELPER_FTP,
+  CONN_F_HELPER_TFTP,
   CONN_F_LABEL,
-  CONN_FAMILY,
+  CONN_F_RELATED,
+  CONN_F_SKEWED,
+  CONN_F_USED,
   CONN_FLAGS,
   CONN_MARK,
-  CONN_PORTS,
-  CONN_SRC,
   CONN_ZONE,
+  CT_F_ALG_FTP,
+  CT_F_ALG_TFTP,
   CT_F_COMMIT,
   CT_F_FORCE,
   CT_F_LABEL,
@@ -26,6 +32,9 @@ import {
   CT_F_NAT,
   CTC_FULL,
   CTC_NAT_EXHAUSTED,
+  CTC_ZONE_LIMIT,
+  PARENT_DST6,
+  PARENT_SRC6,
 } from "../datapath/abi.ts";
 import {
   B_CT,
@@ -48,13 +57,26 @@ import {
   O_CT_STATE,
   O_CT_TP_SRC,
   O_CT_ZONE,
-  O_NW_PROTO,
-  O_TP_SRC,
 } from "../flow/layout.ts";
+import {
+  ALG_NONE,
+  adopt,
+  adoptNat,
+  algFrame,
+  algOf,
+  expectationOf,
+  expectedLabel,
+  expectedMark,
+  helperOf,
+  parentOf,
+  skewFirst,
+  skewOther,
+} from "./conntrack-alg.ts";
 import { icmp6Opens, icmpNew, icmpOpens, icmpUpdate } from "./conntrack-icmp.ts";
 import {
   dst6,
   extractTuple,
+  followFrame,
   hash,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
@@ -80,7 +102,6 @@ import {
   conntrackHot,
   conntrackInit,
   conntrackNext,
-  conntrackSetTimeout,
   conntrackSize,
   count,
   giveBack,
@@ -90,6 +111,19 @@ import {
   seedHash,
 } from "./conntrack-table.ts";
 import { TCP_REOPEN, TCP_STILL_NEW, TCP_VALID, tcpNew, tcpOpens, tcpUpdate } from "./conntrack-tcp.ts";
+import {
+  conntrackBeginTimeouts,
+  conntrackDeleteLimit,
+  conntrackEndTimeouts,
+  conntrackSetLimit,
+  conntrackSetTimeout,
+  conntrackZone,
+  conntrackZoneCount,
+  ZONE_FULL,
+  zoneJoin,
+  zoneLeave,
+  zonePolicy,
+} from "./conntrack-zone.ts";
 import {
   KEY,
   PKT,
@@ -102,14 +136,20 @@ import {
 } from "./memory.ts";
 
 export {
+  conntrackBeginTimeouts,
   conntrackCold,
   conntrackCounter,
+  conntrackDeleteLimit,
+  conntrackEndTimeouts,
   conntrackExpire,
   conntrackHot,
   conntrackInit,
   conntrackNext,
+  conntrackSetLimit,
   conntrackSetTimeout,
   conntrackSize,
+  conntrackZone,
+  conntrackZoneCount,
 };
 
 // Words of A_CT (datapath/abi.ts), as byte offsets.
@@ -120,9 +160,11 @@ const CT_MARK_MASK: usize = 16;
 const CT_LABEL: usize = 20;
 const CT_LABEL_MASK: usize = 36;
 const CT_NAT: usize = 52;
+/** Flags of connections that helpers have to do with. */
+const CONN_F_HELPED: u32 = CONN_F_HELPER_FTP | CONN_F_HELPER_TFTP | CONN_F_RELATED | CONN_F_SKEWED;
 
-const PORT_FTP: u32 = 0x1500; // 21, 69 as they stand in memory
-const PORT_TFTP: u32 = 0x4500;
+/** The expectation that the frame fulfils, if it may open a connection. */
+let expectation: usize = 0;
 
 /** Seeds the table's hash and NAT's choices. Only while the table is empty. */
 export function conntrackSeed(seed: u64): void {
@@ -141,7 +183,11 @@ export function conntrackExecute(action: usize): void {
 
   if (cached != 0 && !force) {
     const h = conntrackHot(cached - 1);
-    if ((load<u16>(h, CONN_ZONE) as u32) == zone && !isHelperPort()) {
+    if (
+      (load<u16>(h, CONN_ZONE) as u32) == zone &&
+      (load<u32>(h, CONN_FLAGS) & CONN_F_USED) != 0 &&
+      algOf(flags) == ALG_NONE
+    ) {
       // Judged before in this zone.
       if ((flags & CT_F_NAT) != 0) {
         const how = load<u32>(PKT, PKT_CONN_FLAGS);
@@ -177,13 +223,20 @@ export function conntrackExecute(action: usize): void {
     index = -1;
   }
 
+  const nat = (flags & CT_F_NAT) != 0;
+  expectation = 0;
   let fresh = false;
   if (index >= 0) {
     if (related) {
       state |= CS_RELATED;
       if (reply) state |= CS_REPLY_DIR;
     } else {
-      const verdict = update(index as u32, reply, now);
+      const helped = load<u32>(conntrackHot(index as u32), CONN_FLAGS) & CONN_F_HELPED;
+      if ((helped & CONN_F_RELATED) != 0) state |= CS_RELATED;
+      const verdict =
+        (helped & CONN_F_SKEWED) != 0 && nat && algOf(flags) != ALG_NONE
+          ? updateSkewed(index as u32, reply, now)
+          : update(index as u32, reply, now);
       if (verdict == TCP_VALID) {
         state = (state | CS_ESTABLISHED) & ~CS_NEW;
         if (reply) state |= CS_REPLY_DIR;
@@ -197,7 +250,7 @@ export function conntrackExecute(action: usize): void {
         state = CS_INVALID;
       }
     }
-    if (index >= 0 && (flags & CT_F_NAT) != 0 && (state & (CS_SRC_NAT | CS_DST_NAT)) == 0) {
+    if (index >= 0 && nat && (state & (CS_SRC_NAT | CS_DST_NAT)) == 0) {
       state |= natFrame(index as u32, reply, related);
     }
   } else if (related) {
@@ -208,11 +261,13 @@ export function conntrackExecute(action: usize): void {
   }
 
   if (fresh) {
+    expectation = expectationOf();
     if (opens()) {
       state = CS_NEW;
+      if (expectation != 0) state |= CS_RELATED;
       if ((flags & CT_F_COMMIT) != 0) {
-        index = create(now, (flags & CT_F_NAT) != 0 ? action + CT_NAT : 0);
-        if (index >= 0 && (flags & CT_F_NAT) != 0) state |= natFrame(index as u32, false, false);
+        index = create(now, flags, zone, nat ? action + CT_NAT : 0);
+        if (index >= 0 && nat) state |= natFrame(index as u32, false, false);
       }
     } else {
       state = CS_INVALID;
@@ -223,8 +278,12 @@ export function conntrackExecute(action: usize): void {
   if (index >= 0) {
     const h = conntrackHot(index as u32);
     setMarkAndLabel(action, flags, index as u32, h);
+    if ((load<u32>(h, CONN_FLAGS) & (CONN_F_HELPER_FTP | CONN_F_HELPER_TFTP)) != 0) {
+      const alg = algOf(flags);
+      if (alg != ALG_NONE) algFrame(index as u32, alg, reply, nat);
+    }
   }
-  store<u32>(PKT, (flags & CT_F_NAT) != 0 ? 0 : ((index + 1) as u32), PKT_CONN);
+  store<u32>(PKT, nat ? 0 : ((index + 1) as u32), PKT_CONN);
   store<u32>(PKT, (reply ? PKT_CONN_F_REPLY : 0) | (related ? PKT_CONN_F_RELATED : 0), PKT_CONN_FLAGS);
 }
 
@@ -234,12 +293,14 @@ export function conntrackClear(): void {
   clearFields();
 }
 
-/** OVS never takes FTP and TFTP control frames for judged. */
-function isHelperPort(): bool {
-  const p = load<u8>(KEY, O_NW_PROTO) as u32;
-  const ports = load<u32>(KEY, O_TP_SRC);
-  if (p == IPPROTO_TCP) return (ports & 0xffff) == PORT_FTP || ports >> 16 == PORT_FTP;
-  return p == IPPROTO_UDP && ports >> 16 == PORT_TFTP;
+/** update() for an FTP control frame of a connection whose sequence numbers are off. */
+function updateSkewed(index: u32, reply: bool, now: u64): u32 {
+  const before = skewFirst(conntrackHot(index), reply);
+  if (before) skewOther(index, reply);
+  followFrame();
+  const verdict = update(index, reply, now);
+  if (!before && verdict != TCP_REOPEN) skewOther(index, reply);
+  return verdict;
 }
 
 /** The protocol's judgement on a frame of a known connection: TCP_*. */
@@ -267,33 +328,53 @@ function translate(index: u32, reply: bool, isRelated: bool): void {
   store<u8>(KEY, (state | natFrame(index, reply, isRelated)) as u8, O_CT_STATE);
 }
 
-/** Commits the frame's connection, with NAT when `nat` is not 0: its index, or -1 when the table is full or no tuple is free. */
-function create(now: u64, nat: usize): i32 {
+/**
+ * Commits the frame's connection, with NAT when `nat` is not 0: its index, or -1 when the table or the zone is full or no
+ * tuple is free.
+ */
+function create(now: u64, flags: u32, zone: u32, nat: usize): i32 {
+  const admitted = zoneJoin(zone);
+  if (admitted == ZONE_FULL) {
+    count(CTC_ZONE_LIMIT);
+    return -1;
+  }
   const index = allocate(now);
   if (index < 0) {
+    zoneLeave(admitted);
     count(CTC_FULL);
     return -1;
   }
+  // The one that made room may have been who expected this one.
+  if (expectation != 0) expectation = expectationOf();
   const h = conntrackHot(index as u32);
+  const c = conntrackCold(index as u32);
   v128.store(h, tuple);
   if (src6 != 0) {
-    const c = conntrackCold(index as u32);
     v128.store(c, v128.load(src6), COLD_SRC6);
     v128.store(c, v128.load(dst6), COLD_DST6);
   }
+  const helper = (flags & (CT_F_ALG_FTP | CT_F_ALG_TFTP)) == 0 ? 0 : helperOf(flags, algOf(flags));
+  store<u32>(h, helper | zonePolicy(zone), CONN_FLAGS);
+  store<u32>(c, admitted, COLD_ADMITTED);
   if (proto == IPPROTO_TCP) tcpNew(h, l4, l4Present, payload, now);
   else if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) icmpNew(h, now);
   else otherNew(h, now);
-  if (nat != 0) {
+  if (expectation != 0) {
+    if (!adopt(index as u32, expectation)) return takeBack(index as u32, admitted, CTC_FULL);
+    if (nat != 0) adoptNat(index as u32, expectation, i32x4.extract_lane(reversed, 2));
+  } else if (nat != 0) {
     setReversedPorts(i32x4.extract_lane(reversed, 2));
-    if (!natChoose(index as u32, nat, hash, now)) {
-      count(CTC_NAT_EXHAUSTED);
-      giveBack(index as u32);
-      return -1;
-    }
+    if (!natChoose(index as u32, nat, hash, now)) return takeBack(index as u32, admitted, CTC_NAT_EXHAUSTED);
   }
   insert(index as u32, now);
   return index;
+}
+
+function takeBack(index: u32, admitted: u32, why: u32): i32 {
+  count(why);
+  zoneLeave(admitted);
+  giveBack(index);
+  return -1;
 }
 
 // --- the connection fields of KEY ------------------------------------------------------------------------------------
@@ -320,7 +401,10 @@ function clearFields(): void {
   if ((map & (1 << B_CT_IPV6_DST)) != 0) v128.store(KEY, zero, O_CT_IPV6_DST);
 }
 
-/** State, zone, the original tuple, and the mark and label of connection `index`; of the frame's own tuple when it is -1. */
+/**
+ * State, zone, the original tuple, and the mark and label of connection `index`. When it is -1: the frame's own tuple, or what
+ * the expectation that it fulfils inherits. A related connection shows its parent's tuple.
+ */
 function writeTracked(state: u32, zone: u32, index: i32): void {
   let map = load<u64>(PKT, PKT_KEY_MAP) | (1 << B_CT) | (1 << B_META);
   let key = tuple;
@@ -332,7 +416,8 @@ function writeTracked(state: u32, zone: u32, index: i32): void {
     const h = conntrackHot(index as u32);
     key = v128.load(h);
     mark = load<u32>(h, CONN_MARK);
-    if ((load<u32>(h, CONN_FLAGS) & CONN_F_LABEL) != 0) {
+    const flags = load<u32>(h, CONN_FLAGS);
+    if ((flags & CONN_F_LABEL) != 0) {
       label = v128.load(conntrackCold(index as u32), COLD_LABEL);
       map |= 1 << B_CT_LABEL;
     }
@@ -340,6 +425,20 @@ function writeTracked(state: u32, zone: u32, index: i32): void {
       from6 = conntrackCold(index as u32) + (COLD_SRC6 as usize);
       to6 = conntrackCold(index as u32) + (COLD_DST6 as usize);
     }
+    if ((flags & CONN_F_RELATED) != 0) {
+      const parent = load<u32>(conntrackCold(index as u32), COLD_PARENT) as usize;
+      key = v128.load(parent);
+      from6 = parent + (PARENT_SRC6 as usize);
+      to6 = parent + (PARENT_DST6 as usize);
+    }
+  } else if (expectation != 0) {
+    const parent = parentOf(expectation);
+    key = v128.load(conntrackHot(parent));
+    mark = expectedMark(expectation);
+    label = expectedLabel(expectation);
+    map |= 1 << B_CT_LABEL;
+    from6 = conntrackCold(parent) + (COLD_SRC6 as usize);
+    to6 = conntrackCold(parent) + (COLD_DST6 as usize);
   }
   const meta = i32x4.extract_lane(key, 3) as u32;
   const protocol = meta & 0xff;
@@ -379,8 +478,10 @@ function readMarkAndLabel(index: u32, h: usize): void {
   }
 }
 
-/** The action's mark and label, masked, into the connection and KEY. */
+/** The action's mark and label, masked, into the connection and KEY; a related connection keeps its parent's. */
 function setMarkAndLabel(action: usize, flags: u32, index: u32, h: usize): void {
+  if ((flags & (CT_F_MARK | CT_F_LABEL)) == 0) return;
+  if ((load<u32>(h, CONN_FLAGS) & CONN_F_RELATED) != 0) return;
   if ((flags & CT_F_MARK) != 0) {
     const mask = load<u32>(action, CT_MARK_MASK);
     const old = bswap<u32>(load<u32>(KEY, O_CT_MARK));

@@ -35,6 +35,7 @@ import {
   OFFSET_NONE,
   PKT,
   PKT_CONN,
+  PKT_F_DATAGRAM,
   PKT_F_DIRTY,
   PKT_F_OWNED,
   PKT_FLAGS,
@@ -365,7 +366,7 @@ function assemble(datagram: usize, count: u32, first: usize, frame: usize): void
   store<u32>(PKT, <u32>frame, PKT_PTR);
   store<u32>(PKT, length, PKT_LEN);
   store<u32>(PKT, length, PKT_WIRE_LEN);
-  store<u32>(PKT, PKT_F_OWNED, PKT_FLAGS);
+  store<u32>(PKT, PKT_F_OWNED | PKT_F_DATAGRAM, PKT_FLAGS);
 }
 
 function payloadOf(block: usize): usize {

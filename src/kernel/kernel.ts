@@ -20,17 +20,23 @@ import {
   VERDICT_SIZE,
 } from "../datapath/abi.ts";
 import {
+  conntrackBeginTimeouts,
   conntrackClear,
   conntrackCold,
   conntrackCounter,
+  conntrackDeleteLimit,
+  conntrackEndTimeouts,
   conntrackExecute,
   conntrackExpire,
   conntrackHot,
   conntrackInit,
   conntrackNext,
   conntrackSeed,
+  conntrackSetLimit,
   conntrackSetTimeout,
   conntrackSize,
+  conntrackZone,
+  conntrackZoneCount,
 } from "./conntrack.ts";
 import { exactMatchInit, exactMatchSize } from "./exact-match.ts";
 import { exactHits, executeInit, megaflowHits, upcalls } from "./execute.ts";
@@ -61,17 +67,23 @@ import { transientInit, transientMegaflow } from "./transient.ts";
 
 // (asc resolves no ".ts" in an export from.)
 export {
+  conntrackBeginTimeouts,
   conntrackClear,
   conntrackCold,
   conntrackCounter,
+  conntrackDeleteLimit,
+  conntrackEndTimeouts,
   conntrackExecute,
   conntrackExpire,
   conntrackHot,
   conntrackInit,
   conntrackNext,
   conntrackSeed,
+  conntrackSetLimit,
   conntrackSetTimeout,
   conntrackSize,
+  conntrackZone,
+  conntrackZoneCount,
   exactHits,
   extractFrame,
   extractKey,

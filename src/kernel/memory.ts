@@ -57,6 +57,8 @@ export const OFFSET_NONE: u32 = 0xffffffff;
 export const PKT_F_OWNED: u32 = 1;
 /** The frame was changed since KEY was made: it is parsed again before KEY is next read. */
 export const PKT_F_DIRTY: u32 = 2;
+/** The frame is a datagram put together from its fragments: its length cannot change. */
+export const PKT_F_DATAGRAM: u32 = 4;
 
 /** PKT_CONN_FLAGS: the frame goes in the connection's reply direction; it is an ICMP error about the connection. */
 export const PKT_CONN_F_REPLY: u32 = 1;

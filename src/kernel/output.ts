@@ -145,6 +145,18 @@ export function prepend(size: u32): bool {
   return true;
 }
 
+/** Makes the frame its own in a new place, with `size` bytes free after it; false when the output memory is full. */
+export function makeRoom(size: u32): bool {
+  const len = <usize>load<u32>(PKT, PKT_LEN);
+  const block = take(<usize>HEADROOM + len + size + 16);
+  if (block == 0) return false;
+  const to = block + <usize>HEADROOM;
+  memory.copy(to, <usize>load<u32>(PKT, PKT_PTR), len);
+  store<u32>(PKT, <u32>to, PKT_PTR);
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_OWNED, PKT_FLAGS);
+  return true;
+}
+
 /** Makes the frame this frame's own, with room before it and after it; false when the output memory is full. */
 export function makeWritable(): bool {
   const flags = load<u32>(PKT, PKT_FLAGS);

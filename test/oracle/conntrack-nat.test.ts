@@ -143,7 +143,10 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
       const state = ctStateText(ours[i]![11]!);
       states.set(state, (states.get(state) ?? 0) + 1);
     }
-    const dump = rig.connections().map(formatConnection).sort();
+    const dump = rig
+      .connections()
+      .map((c) => formatConnection(c))
+      .sort();
     assert.deepEqual(dump, (await ovs.dumpConntrack()).sort(), `seed ${seed}, after frame ${done + BATCH}`);
     // Not so long that connections expire: OVS may keep an expired one's reply tuple taken until it sweeps.
     const ms = random(3) * 100;

@@ -167,7 +167,10 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
       assert.deepEqual(ours[i], theirsSeen(theirs[i]!), what);
       states.set(ours[i]!.state, (states.get(ours[i]!.state) ?? 0) + 1);
     }
-    const dump = rig.connections().map(formatConnection).sort();
+    const dump = rig
+      .connections()
+      .map((c) => formatConnection(c))
+      .sort();
     assert.deepEqual(dump, (await ovs.dumpConntrack()).sort(), `seed ${seed}, after frame ${done + BATCH}`);
     const ms = [0, 1, 500, 5_000, 29_000, 31_000, 100_000][random(7)]!;
     rig.nowMs += ms;
