@@ -233,7 +233,9 @@ class RunningOvs implements Ovs {
   }
 
   async receive(port: string, frame: Uint8Array): Promise<void> {
-    await this.appctl("netdev-dummy/receive", port, Buffer.from(frame).toString("hex"));
+    // OVS takes as much memory for the frame as the text is long: the spaces leave room for what makes a frame longer.
+    const room = " ".repeat(256);
+    await this.appctl("netdev-dummy/receive", port, Buffer.from(frame).toString("hex") + room);
     await this.round();
   }
 
