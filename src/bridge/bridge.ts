@@ -3,8 +3,10 @@
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
+import { type FlowRemoval, flowRemoval, type RemovalReason } from "../pipeline/flow-removal.ts";
 import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
+import type { Rule } from "../pipeline/rule.ts";
 import type { PipelineSettings } from "../pipeline/settings.ts";
 
 export type FailMode = "secure" | "standalone";
@@ -42,13 +44,19 @@ export class Bridge {
   readonly datapath: Datapath;
   /** The bridge's clock: the time of the last frame or timer, ms. */
   nowMs = 0;
+  /** Told of each flow with send_flow_rem that is gone, when its last traffic has been counted. */
+  onFlowRemoved: ((removal: FlowRemoval) => void) | null = null;
   #nextSweepMs = 0;
+  #removed: { readonly rule: Rule; readonly reason: RemovalReason; readonly nowMs: number }[] = [];
   readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
     const { ports, failMode, exactEntries, connectionsMax, megaflowsMax, vlanLimit } = options;
     const seed = options.seed ?? 1;
     this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed });
+    this.pipeline.onRemoved = (rule, reason, nowMs) => {
+      if (rule.sendFlowRem && this.onFlowRemoved !== null) this.#removed.push({ rule, reason, nowMs });
+    };
     this.datapath = new Datapath(this.pipeline, {
       cache: options.cache ?? true,
       fastParse: options.fastParse ?? true,
@@ -163,5 +171,11 @@ export class Bridge {
         this.pipeline.revalidate(key, this.nowMs),
       );
     }
+    if (this.#removed.length > 0) this.#tellRemoved();
+  }
+  #tellRemoved(): void {
+    const removed = this.#removed;
+    this.#removed = [];
+    for (const { rule, reason, nowMs } of removed) this.onFlowRemoved?.(flowRemoval(rule, reason, nowMs));
   }
 }

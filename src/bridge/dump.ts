@@ -1,12 +1,18 @@
 // What a bridge shows of itself, in the words of ovs-ofctl and ovs-appctl (DESIGN D7).
 import { formatDatapathActions } from "../datapath/action-text.ts";
 import { connections, formatConnection } from "../datapath/conntrack-dump.ts";
+import { readMeter } from "../datapath/meters.ts";
 import { formatFlags, TCP_FLAG_NAMES } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
 import { formatMegaflow } from "../flow/megaflow-text.ts";
 import { FLOW_DUMP_HEADER, formatRule } from "../pipeline/flow-dump.ts";
-import { formatGroup, GROUP_DUMP_HEADER } from "../pipeline/group-dump.ts";
-import { formatMeters } from "../pipeline/meter-dump.ts";
+import {
+  formatGroup,
+  formatGroupStats,
+  GROUP_DUMP_HEADER,
+  GROUP_STATS_HEADER,
+} from "../pipeline/group-dump.ts";
+import { formatMeterStatistics, formatMeters } from "../pipeline/meter-dump.ts";
 import type { Bridge } from "./bridge.ts";
 
 /** Lines as a file holds them. */
@@ -30,12 +36,34 @@ export function* groupLines(bridge: Bridge): Generator<string> {
   for (const group of bridge.pipeline.groups.list) yield formatGroup(group.mod);
 }
 
+/** `ovs-ofctl -O OpenFlow15 dump-group-stats --no-names`, in group order. Statistics are brought up to date. */
+export function* groupStatsLines(bridge: Bridge): Generator<string> {
+  bridge.pushStats();
+  yield GROUP_STATS_HEADER;
+  const { groups, tables } = bridge.pipeline;
+  for (const group of groups.list) {
+    yield formatGroupStats(group, tables.groupReferences(group.mod.groupId), bridge.nowMs);
+  }
+}
+
 /** `ovs-ofctl -O OpenFlow15 dump-meters`. */
 export function meterLines(bridge: Bridge): string[] {
-  return formatMeters(bridge.pipeline.meters.list.map((meter) => meter.mod))
-    .trimEnd()
-    .split("\n");
+  return linesOf(formatMeters(bridge.pipeline.meters.list.map((meter) => meter.mod)));
 }
+
+/** `ovs-ofctl -O OpenFlow15 meter-stats`, in meter order. */
+export function meterStatsLines(bridge: Bridge): string[] {
+  const { meters, tables } = bridge.pipeline;
+  const statistics = meters.list.map(({ mod: { meterId }, datapathId, createdMs }) => ({
+    meterId,
+    flowCount: tables.meterReferences(meterId),
+    createdMs,
+    ...readMeter(bridge.datapath.kernel, datapathId),
+  }));
+  return linesOf(formatMeterStatistics(statistics, bridge.nowMs));
+}
+
+const linesOf = (text: string): string[] => text.trimEnd().split("\n");
 
 /** `ovs-appctl dpctl/dump-flows`, megaflows in the order they were installed, ports by OpenFlow number. */
 export function* megaflowLines(bridge: Bridge): Generator<string> {

@@ -40,6 +40,8 @@ export class Classifier {
   private outOfOrder = false;
   /** Subtables that lost their last rule of highest priority since `publish`: counting anew is left to it. */
   private readonly lowered = new Set<Subtable>();
+  /** Subtables that are new or of another highest priority since `publish`. */
+  private readonly unpublished: Subtable[] = [];
   /** Subtables by the hash of their mask. */
   private readonly byMask = new Map<number, Subtable[]>();
   private readonly tries: readonly Trie[] = TRIE_OFFSETS.map(() => new Trie());
@@ -75,14 +77,14 @@ export class Classifier {
   }
 
   /**
-   * Whether a rule of this priority can match a flow that (flow, mask) matches too. Asks the rules as they were before the
-   * current batch of flow-mods, as OVS does.
+   * Whether a rule of this priority can match a flow that (flow, mask) matches too. As in OVS, it finds nothing in a subtable
+   * that had no rule of such a priority before the current batch of flow-mods.
    */
   overlaps(flow: Flow, mask: Flow, priority: number): boolean {
     for (const subtable of this.subtables) {
-      if (subtable.maxPriority < priority) continue; // not always in order here
+      if (subtable.publishedPriority < priority) continue;
       for (let rule = subtable.first; rule !== null; rule = rule.listNext) {
-        if (rule.priority === priority && !rule.pending && agree(rule, subtable, flow, mask)) return true;
+        if (rule.priority === priority && !rule.removed && agree(rule, subtable, flow, mask)) return true;
       }
     }
     return false;
@@ -108,6 +110,7 @@ export class Classifier {
       subtable.maxCount = 1;
       const last = this.subtables[this.subtables.length - 1];
       this.subtables.push(subtable);
+      this.unpublished.push(subtable);
       if (last !== undefined && last.maxPriority < rule.priority) this.outOfOrder = true;
     } else if (rule.priority === subtable.maxPriority) {
       subtable.maxCount++;
@@ -139,6 +142,8 @@ export class Classifier {
       }
       this.lowered.clear();
     }
+    for (const subtable of this.unpublished) subtable.publishedPriority = subtable.maxPriority;
+    this.unpublished.length = 0;
     if (!this.outOfOrder) return;
     this.subtables.sort((a, b) => b.maxPriority - a.maxPriority); // stable
     this.outOfOrder = false;
@@ -151,12 +156,19 @@ export class Classifier {
     }
   }
 
-  /** The rules not removed whose match is at least as narrow as this one, in dump order. */
+  /**
+   * The rules not removed whose match is at least as narrow as this one, in dump order. As in OVS, those of a mask that is
+   * new in the current batch of flow-mods are not found.
+   */
   *rulesWithin(flow: Flow, mask: Flow): Generator<Rule> {
     const words: number[] = [];
     for (let i = 0; i < FLOW_WORDS; i++) if (mask.words[i] !== 0) words.push(i);
     for (const subtable of this.subtables) {
-      if (!words.every((i) => (mask.words[i]! & ~subtable.mask.words[i]!) === 0)) continue;
+      if (
+        subtable.publishedPriority < 0 ||
+        !words.every((i) => (mask.words[i]! & ~subtable.mask.words[i]!) === 0)
+      )
+        continue;
       for (let rule = subtable.first; rule !== null; rule = rule.listNext) {
         if (!rule.removed && (words.length === 0 || agree(rule, subtable, flow, mask))) yield rule;
       }
@@ -307,6 +319,7 @@ export class Classifier {
   private changePriority(subtable: Subtable, priority: number): void {
     const { subtables } = this;
     subtable.maxPriority = priority;
+    this.unpublished.push(subtable);
     const index = subtables.indexOf(subtable);
     if (index > 0 && subtables[index - 1]!.maxPriority < priority) this.outOfOrder = true;
     if (index + 1 < subtables.length && subtables[index + 1]!.maxPriority > priority) this.outOfOrder = true;
@@ -373,6 +386,13 @@ function prefixMask(bits: number): number {
 function isIpv4(flow: Flow): boolean {
   const packetType = flow.get32(O_PACKET_TYPE);
   return packetType === 0 ? flow.get16(O_DL_TYPE) === ETH_TYPE_IP : packetType === PACKET_TYPE_ETHERTYPE_IP;
+}
+
+/** Whether a rule's match is at least as narrow as this one. */
+export function isWithin(rule: Rule, flow: Flow, mask: Flow): boolean {
+  const subtable = rule.subtable!;
+  for (let i = 0; i < FLOW_WORDS; i++) if ((mask.words[i]! & ~subtable.mask.words[i]!) !== 0) return false;
+  return agree(rule, subtable, flow, mask);
 }
 
 /** Whether a rule and a match hold the same values wherever both masks look. */

@@ -29,15 +29,17 @@ export type DumpedRule = Pick<
   | "usedMs"
 >;
 
-const DEFAULT_PRIORITY = 32768;
+export const DEFAULT_PRIORITY = 32768;
 
 /** The first line of a dump. */
 export const FLOW_DUMP_HEADER = "OFPST_FLOW reply (OF1.5) (xid=0x2):";
 
-/** Seconds with three digits after the point: `1.570s`. */
+/** Seconds with three digits after the point, or none when they are whole: `1.570s`, `2s`. */
 export function formatDuration(ms: number): string {
   const whole = Math.max(0, Math.floor(ms));
-  return `${Math.floor(whole / 1000)}.${String(whole % 1000).padStart(3, "0")}s`;
+  const fraction = whole % 1000;
+  const seconds = Math.floor(whole / 1000);
+  return fraction === 0 ? `${seconds}s` : `${seconds}.${String(fraction).padStart(3, "0")}s`;
 }
 
 /** One line, with the blank it begins with and without its line end. Ages count up to `nowMs`; `tlvMap` names tunnel options. */

@@ -10,7 +10,7 @@ import { formatActions } from "./action-text.ts";
 import { formatDuration } from "./flow-dump.ts";
 
 export const GROUP_DUMP_HEADER = "OFPST_GROUP_DESC reply (OF1.5) (xid=0x2):";
-export const GROUP_STATS_HEADER = "OFPST_GROUP reply (OF1.5) (xid=0x6):";
+export const GROUP_STATS_HEADER = "OFPST_GROUP reply (OF1.5) (xid=0x2):";
 
 /** What dump-groups needs of a group. */
 export interface DumpedGroup {
@@ -22,10 +22,9 @@ export interface DumpedGroup {
   readonly hashFields: GroupMod["hashFields"];
 }
 
-/** What dump-group-stats needs of a group. `refCount` is the number of flows that name it. */
+/** What dump-group-stats needs of a group. */
 export interface DumpedGroupStats {
-  readonly groupId: number;
-  readonly refCount: number;
+  readonly mod: Pick<GroupMod, "groupId">;
   readonly createdMs: number;
   readonly nPackets: number;
   readonly nBytes: number;
@@ -42,7 +41,7 @@ export function formatGroup(group: DumpedGroup): string {
   }
   for (const bucket of group.buckets) {
     text += `,bucket=bucket_id:${bucket.id},`;
-    if (group.type === "select" && bucket.weight !== 1) text += `weight:${bucket.weight},`;
+    if (bucket.weight !== (group.type === "select" ? 1 : 0)) text += `weight:${bucket.weight},`;
     if (bucket.watchPort !== OFPP_NONE) text += `watch_port:${formatPort(bucket.watchPort)},`;
     if (bucket.watchGroup !== null) text += `watch_group:${bucket.watchGroup},`;
     text += `actions=${formatActions(withoutPlaces(bucket.actions))}`;
@@ -60,10 +59,10 @@ function formatHashFields(hash: NonNullable<GroupMod["hashFields"]>): string {
   return parts.length === 1 ? `,fields=${parts[0]}` : `,fields(${parts.join(",")})`;
 }
 
-/** One line of dump-group-stats, with the blank it begins with. */
-export function formatGroupStats(group: DumpedGroupStats, nowMs: number): string {
+/** One line of dump-group-stats, with the blank it begins with. `refCount` is how often flows name the group. */
+export function formatGroupStats(group: DumpedGroupStats, refCount: number, nowMs: number): string {
   let text =
-    ` group_id=${group.groupId},duration=${formatDuration(nowMs - group.createdMs)},ref_count=${group.refCount},` +
+    ` group_id=${group.mod.groupId},duration=${formatDuration(nowMs - group.createdMs)},ref_count=${refCount},` +
     `packet_count=${group.nPackets},byte_count=${group.nBytes}`;
   for (const [i, bucket] of group.buckets.entries()) {
     text += `,bucket${i}:packet_count=${bucket.nPackets},byte_count=${bucket.nBytes}`;

@@ -32,12 +32,12 @@ export class Group {
   readonly hashMap: readonly GroupBucket[];
   nPackets = 0;
   nBytes = 0;
-  createdMs: number;
+  readonly createdMs: number;
 
-  constructor(mod: GroupMod, buckets: readonly GroupBucket[], nowMs: number) {
+  constructor(mod: GroupMod, buckets: readonly GroupBucket[], createdMs: number) {
     this.mod = mod;
     this.buckets = buckets;
-    this.createdMs = nowMs;
+    this.createdMs = createdMs;
     let map: readonly GroupBucket[] | null = null;
     let selection: Selection = "default";
     let algorithm: "l4" | "sym_l4" = "sym_l4";
@@ -119,45 +119,42 @@ export class GroupTable {
     switch (mod.command) {
       case "add":
         if (old !== null) refuse("OFPGMFC_GROUP_EXISTS");
-        this.#put(mod, null, nowMs);
+        this.#put(mod, [], nowMs);
         break;
       case "add_or_modify":
-        this.#put(mod, old, nowMs);
+        this.#put(mod, [], old?.createdMs ?? nowMs);
         break;
       case "modify":
         if (old === null) refuse("OFPGMFC_UNKNOWN_GROUP");
-        this.#put(mod, old, nowMs);
+        this.#put(mod, [], old!.createdMs);
         break;
       case "delete":
         if (mod.groupId === GROUP_ALL) this.#groups.clear();
         else this.#groups.delete(mod.groupId);
         break;
       case "insert_bucket":
-      case "remove_bucket":
+      case "remove_bucket": {
         if (old === null) refuse("OFPGMFC_UNKNOWN_GROUP");
-        this.#put({ ...old!.mod, buckets: changedBuckets(old!.mod.buckets, mod) }, old, nowMs);
+        const { mod: oldMod, buckets, createdMs } = old!;
+        this.#put({ ...oldMod, buckets: changedBuckets(oldMod.buckets, mod) }, buckets, createdMs);
         break;
+      }
     }
     this.version++;
   }
 
-  /** Buckets that stay keep their counters, as the group does. */
-  #put(mod: GroupMod, old: Group | null, nowMs: number): void {
+  /** The group's own counters begin anew with every change, as in OVS; buckets that stay (`kept`) keep theirs. */
+  #put(mod: GroupMod, kept: readonly GroupBucket[], createdMs: number): void {
     const buckets = mod.buckets.map((bucket) => {
-      const same = old?.buckets.find((b) => b.bucket.id === bucket.id);
       const made = new GroupBucket(bucket);
-      if (same !== undefined) {
-        made.nPackets = same.nPackets;
-        made.nBytes = same.nBytes;
+      const old = kept.find((b) => b.bucket === bucket);
+      if (old !== undefined) {
+        made.nPackets = old.nPackets;
+        made.nBytes = old.nBytes;
       }
       return made;
     });
-    const group = new Group(mod, buckets, old?.createdMs ?? nowMs);
-    if (old !== null) {
-      group.nPackets = old.nPackets;
-      group.nBytes = old.nBytes;
-    }
-    this.#groups.set(mod.groupId, group);
+    this.#groups.set(mod.groupId, new Group(mod, buckets, createdMs));
   }
 }
 
@@ -167,11 +164,11 @@ export const GROUP_ALL = 0xfffffffc;
 function changedBuckets(old: readonly Bucket[], mod: GroupMod): readonly Bucket[] {
   const at = mod.commandBucketId;
   if (mod.command === "insert_bucket") {
+    const index = old.findIndex((b) => b.id === at);
+    if (typeof at === "number" && index < 0) refuse("OFPGMFC_UNKNOWN_BUCKET");
     if (mod.buckets.some((b) => old.some((o) => o.id === b.id))) refuse("OFPGMFC_BUCKET_EXISTS");
     if (at === "first") return [...mod.buckets, ...old];
-    if (at === "last" || at === null) return [...old, ...mod.buckets];
-    const index = old.findIndex((b) => b.id === at);
-    if (index < 0) refuse("OFPGMFC_UNKNOWN_BUCKET");
+    if (typeof at !== "number") return [...old, ...mod.buckets];
     return [...old.slice(0, index + 1), ...mod.buckets, ...old.slice(index + 1)];
   }
   if (at === "all") return [];

@@ -17,14 +17,14 @@ const NAMES: ReadonlyMap<number, string> = new Map([
 /** What dump-meters needs of a meter. */
 export type DumpedMeter = Pick<MeterMod, "meterId" | "unit" | "burst" | "stats" | "bands">;
 
-/** What meter-stats needs of a meter. `flowCount` is the number of flows that name it. */
+/** What meter-stats needs of a meter. `flowCount` is the number of flows that go through it. */
 export interface DumpedMeterStats {
   readonly meterId: number;
   readonly flowCount: number;
-  readonly nPackets: number;
-  readonly nBytes: number;
   readonly createdMs: number;
-  readonly bands: readonly { readonly nPackets: number; readonly nBytes: number }[];
+  readonly packets: number;
+  readonly bytes: number;
+  readonly bands: readonly { readonly packets: number; readonly bytes: number }[];
 }
 
 /** dump-meters whole, header line included, each line ended. */
@@ -53,10 +53,10 @@ export function formatMeter(meter: DumpedMeter): string {
 /** One meter's statistics, each line ended. */
 export function formatMeterStats(meter: DumpedMeterStats, nowMs: number): string {
   let text =
-    `meter:${meterName(meter.meterId)} flow_count:${meter.flowCount} packet_in_count:${meter.nPackets} ` +
-    `byte_in_count:${meter.nBytes} duration:${formatDuration(nowMs - meter.createdMs)} bands:\n`;
+    `meter:${meterName(meter.meterId)} flow_count:${meter.flowCount} packet_in_count:${meter.packets} ` +
+    `byte_in_count:${meter.bytes} duration:${formatDuration(nowMs - meter.createdMs)} bands:\n`;
   for (const [i, band] of meter.bands.entries()) {
-    text += `${i}: packet_count:${band.nPackets} byte_count:${band.nBytes}\n`;
+    text += `${i}: packet_count:${band.packets} byte_count:${band.bytes}\n`;
   }
   return text;
 }

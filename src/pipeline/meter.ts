@@ -1,4 +1,4 @@
-// Meters: their configuration, the number each has in the datapath, and its counters. The datapath enforces them.
+// Meters: their configuration and the number each has in the datapath, which enforces them and counts.
 import { METER_BANDS_MAX, METERS_MAX } from "../datapath/abi.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { MeterMod } from "./action.ts";
@@ -8,17 +8,11 @@ export class Meter {
   /** The datapath's number: the least that was free. */
   readonly datapathId: number;
   readonly createdMs: number;
-  packetsIn = 0;
-  bytesIn = 0;
-  readonly bandPackets: number[];
-  readonly bandBytes: number[];
 
   constructor(mod: MeterMod, datapathId: number, createdMs: number) {
     this.mod = mod;
     this.datapathId = datapathId;
     this.createdMs = createdMs;
-    this.bandPackets = mod.bands.map(() => 0);
-    this.bandBytes = mod.bands.map(() => 0);
   }
 }
 
@@ -52,7 +46,7 @@ export class MeterTable {
           break;
         case "modify":
           if (old === undefined) throw new MegaflowError("ETEXT", "OFPMMFC_UNKNOWN_METER");
-          this.#meters.set(mod.meterId, new Meter(mod, old.datapathId, nowMs));
+          this.#meters.set(mod.meterId, new Meter(mod, old.datapathId, old.createdMs));
           break;
         case "delete":
           if (mod.meterId === METER_ALL) this.#meters.clear();

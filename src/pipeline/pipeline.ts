@@ -8,11 +8,13 @@ import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, type GroupMod, type MeterMod, OFPP_NORMAL } from "./action.ts";
 import { Context, FAILURES, type Host, X_OK } from "./context.ts";
 import { BLANK_FLOW_MOD } from "./flow-mod.ts";
-import { GroupTable } from "./group.ts";
+import type { RemovalReason } from "./flow-removal.ts";
+import { GROUP_ALL, GroupTable } from "./group.ts";
 import { MacTable } from "./mac-table.ts";
-import { MeterTable } from "./meter.ts";
+import { METER_ALL, MeterTable } from "./meter.ts";
 import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
+import type { Rule } from "./rule.ts";
 import type { PipelineSettings } from "./settings.ts";
 import { checkSupported } from "./support.ts";
 import { Tables } from "./tables.ts";
@@ -47,6 +49,8 @@ export class Pipeline implements UpcallHandler, Host {
   readonly seed: number;
   readonly #ctx: Context;
   #staleVersion = 0;
+  /** Told of each flow that is gone, before its last traffic is counted. */
+  onRemoved: ((rule: Rule, reason: RemovalReason, nowMs: number) => void) | null = null;
 
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
@@ -57,6 +61,8 @@ export class Pipeline implements UpcallHandler, Host {
     this.macs = new MacTable(options.macAgingMs, options.macTableSize);
     this.tables = new Tables({
       checkActions: (mod) => checkSupported(mod.actions, this.groups, this.meters),
+      onRemoved: (rule, reason, nowMs) => this.onRemoved?.(rule, reason, nowMs),
+      ...(options.flowTables === undefined ? {} : { flowTables: options.flowTables }),
     });
     this.#ctx = new Context(this);
     if (options.failMode === "standalone") this.tables.apply([normalFlow()], 0);
@@ -72,13 +78,23 @@ export class Pipeline implements UpcallHandler, Host {
   applyGroups(mods: readonly GroupMod[], nowMs: number): void {
     for (const mod of mods) {
       for (const bucket of mod.buckets) checkSupported(bucket.actions, null, this.meters);
+      const all = mod.groupId === GROUP_ALL;
+      const gone = all ? this.groups.list.map((group) => group.mod.groupId) : [mod.groupId];
       this.groups.apply([mod], nowMs);
-      if (mod.command === "delete") this.tables.apply([deleteByGroup(mod.groupId)], nowMs);
+      if (mod.command !== "delete") continue;
+      for (const id of gone) this.tables.removeGroup(id, nowMs);
     }
   }
 
+  /** Applies meter-mods in order; those before a bad one stay. Flows that use a deleted meter go with it. */
   applyMeters(mods: readonly MeterMod[], nowMs: number): void {
-    this.meters.apply(mods, nowMs);
+    for (const mod of mods) {
+      const all = mod.meterId === METER_ALL;
+      const gone = all ? this.meters.list.map((meter) => meter.mod.meterId) : [mod.meterId];
+      this.meters.apply([mod], nowMs);
+      if (mod.command !== "delete") continue;
+      for (const id of gone) this.tables.removeMeter(id, nowMs);
+    }
   }
 
   /** Translates a frame that missed, with side effects: it learns MACs and flows. Traffic is counted by the owner. */
@@ -164,7 +180,8 @@ export class Pipeline implements UpcallHandler, Host {
   /** How many flows of the table have the learned flow's cookie. */
   #learnedCount(mod: FlowMod): number {
     let count = 0;
-    for (const rule of this.tables.rules(mod.tableId)) if (rule.cookie === mod.newCookie) count++;
+    for (const rule of this.tables.rulesOfCookie(mod.newCookie ?? 0n))
+      if (rule.tableId === mod.tableId) count++;
     return count;
   }
 }
@@ -193,8 +210,4 @@ function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {
 /** The flow that a bridge without a controller begins with. */
 function normalFlow(): FlowMod {
   return { ...BLANK_FLOW_MOD, actions: [{ type: "output", port: OFPP_NORMAL, maxLen: 0 }] };
-}
-
-function deleteByGroup(groupId: number): FlowMod {
-  return { ...BLANK_FLOW_MOD, command: "delete", tableId: 255, outGroup: groupId };
 }

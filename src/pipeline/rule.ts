@@ -25,7 +25,7 @@ export class Rule {
   readonly tableId: number;
   readonly priority: number;
   readonly actions: readonly Action[];
-  cookie: bigint;
+  readonly cookie: bigint;
   /** Seconds without traffic after which the rule goes; 0 for never. */
   idleTimeout: number;
   /** Seconds since it was added or modified after which the rule goes; 0 for never. */
@@ -59,6 +59,9 @@ export class Rule {
   lower: Rule | null = null;
   listNext: Rule | null = null;
   listPrev: Rule | null = null;
+  // The place among the rules of its cookie (cookie-index.ts).
+  cookieNext: Rule | null = null;
+  cookiePrev: Rule | null = null;
 
   // Set when this rule is replaced.
   successor: Rule | null = null;

@@ -1,5 +1,6 @@
 // The settings of a bridge that its pipeline knows.
 import type { TlvMap } from "../flow/tlv-map.ts";
+import type { FlowTableOptions } from "./eviction.ts";
 
 /** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
 export interface PipelineSettings {
@@ -13,4 +14,6 @@ export interface PipelineSettings {
   readonly forwardBpdu?: boolean;
   /** The tunnel options that flows may name (tun_metadata0 to 63). */
   readonly tlvMap?: TlvMap;
+  /** Limits of flow tables, by table number. */
+  readonly flowTables?: ReadonlyMap<number, FlowTableOptions>;
 }

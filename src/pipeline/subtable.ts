@@ -52,6 +52,8 @@ export class Subtable {
   readonly portsTrie: Trie | null;
 
   maxPriority = 0;
+  /** maxPriority before the current batch of flow-mods; -1 when the subtable was not there. */
+  publishedPriority = -1;
   /** How many rules have that priority. */
   maxCount = 0;
   rowCount = 0;

@@ -8,17 +8,23 @@
 import type { Flow, Match } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, OFPP_NONE } from "./action.ts";
-import { Classifier } from "./classifier.ts";
+import { Classifier, isWithin } from "./classifier.ts";
 import { clausesOf } from "./conjunction.ts";
-import { ExpiryQueue } from "./expiry.ts";
+import { CookieIndex } from "./cookie-index.ts";
+import { type FlowTableOptions, TableLimit } from "./eviction.ts";
+import { ExpiryQueue, hardExpiryMs } from "./expiry.ts";
+import type { RemovalReason } from "./flow-removal.ts";
+import { internalTable, TABLE_INTERNAL } from "./internal-table.ts";
+import { type Learned, LearnedCookies } from "./learned-cookies.ts";
+import { References } from "./references.ts";
 import { Rule, type RuleInit } from "./rule.ts";
 import { outputsToGroup, outputsToPort } from "./rule-filter.ts";
 
 /** Tables a flow can be added to are 0 to 253; OVS keeps 254 for itself. */
 export const TABLE_COUNT = 254;
-export const TABLE_INTERNAL = 254;
 export const TABLE_ALL = 255;
 const NO_COOKIE_MASK = 0n;
+const EXACT_COOKIE = 0xffff_ffff_ffff_ffffn;
 
 /** A refused flow-mod. `message` is OVS's error name, `index` tells which one of the batch. */
 export class FlowModError extends MegaflowError {
@@ -41,6 +47,10 @@ export interface TablesOptions {
    * be, for example for a group or meter that does not exist.
    */
   readonly checkActions?: (mod: FlowMod) => void;
+  /** Of tables that are not as all others. */
+  readonly flowTables?: ReadonlyMap<number, FlowTableOptions>;
+  /** Told of each rule that is gone: not of one that another replaced. What came before may still be credited to it. */
+  readonly onRemoved?: (rule: Rule, reason: RemovalReason, nowMs: number) => void;
 }
 
 /** What one started flow-mod did: `added[i]` takes the place of `replaced[i]`, which is null for a new rule. */
@@ -48,22 +58,35 @@ interface Change {
   readonly keepCounts: boolean;
   readonly added: Rule[];
   readonly replaced: (Rule | null)[];
+  /** Went so that an added one has room. */
+  evicted: Rule | null;
   readonly deleted: Rule[];
+  readonly reason: RemovalReason;
 }
 
 export class Tables {
   /** Goes up with every change. */
   version = 0;
   private readonly classifiers: (Classifier | null)[] = new Array(TABLE_COUNT + 1).fill(null);
+  private readonly internal = internalTable();
   /** Those whose subtables may be out of order. */
   private readonly changed = new Set<Classifier>();
+  private readonly limits: (TableLimit | null)[] = new Array(TABLE_COUNT).fill(null);
   private readonly expiry = new ExpiryQueue();
+  private readonly cookies = new CookieIndex();
+  private readonly references = new References();
+  private readonly learned = new LearnedCookies();
   private readonly checkActions: (mod: FlowMod) => void;
+  private readonly onRemoved: NonNullable<TablesOptions["onRemoved"]>;
   private readonly modifyAsOpenFlow10: boolean;
 
   constructor(options: TablesOptions = {}) {
     this.checkActions = options.checkActions ?? (() => {});
+    this.onRemoved = options.onRemoved ?? (() => {});
     this.modifyAsOpenFlow10 = options.modifyAsOpenFlow10 ?? false;
+    for (const [tableId, table] of options.flowTables ?? []) {
+      if (tableId >= 0 && tableId < TABLE_COUNT) this.limits[tableId] = new TableLimit(table);
+    }
   }
 
   /**
@@ -84,7 +107,7 @@ export class Tables {
     const changes: Change[] = [];
     try {
       for (const mod of mods) {
-        const change: Change = { keepCounts: !mod.resetCounts, added: [], replaced: [], deleted: [] };
+        const change = newChange("delete", !mod.resetCounts);
         changes.push(change);
         this.start(mod, change, nowMs);
       }
@@ -99,7 +122,7 @@ export class Tables {
     let changed = false;
     for (const change of changes) {
       changed ||= change.added.length > 0 || change.deleted.length > 0;
-      this.finish(change);
+      this.finish(change, nowMs);
     }
     if (changed) this.version++;
   }
@@ -130,13 +153,36 @@ export class Tables {
     return this.expiry.nextMs();
   }
 
+  /** The rules with just this cookie, in all tables. */
+  rulesOfCookie(cookie: bigint): Iterable<Rule> {
+    return this.cookies.rules(cookie);
+  }
+
+  /** How often rules name the group. */
+  groupReferences(groupId: number): number {
+    return this.references.groupCount(groupId);
+  }
+
+  /** How many rules go through the meter. */
+  meterReferences(meterId: number): number {
+    return this.references.meterCount(meterId);
+  }
+
   /** Removes the rules whose idle or hard timeout has passed, and returns them. */
   expire(nowMs: number): Rule[] {
     const expired = this.expiry.take(nowMs);
-    if (expired.length === 0) return expired;
-    this.finish({ keepCounts: true, added: [], replaced: [], deleted: this.mark(expired) });
-    this.version++;
+    for (const rule of expired) this.remove([rule], hardExpiryMs(rule) <= nowMs ? "hard" : "idle", nowMs);
     return expired;
+  }
+
+  /** Removes the rules that name a group which is no more. */
+  removeGroup(groupId: number, nowMs: number): void {
+    this.remove(this.references.groupRules(groupId), "group_delete", nowMs);
+  }
+
+  /** Removes the rules that go through a meter which is no more. */
+  removeMeter(meterId: number, nowMs: number): void {
+    this.remove(this.references.meterRules(meterId), "meter_delete", nowMs);
   }
 
   /** Shortens a rule's timeouts (`fin_timeout`); 0 leaves one as it is, a longer one changes nothing. */
@@ -147,17 +193,26 @@ export class Tables {
     this.expiry.watch(rule);
   }
 
+  private remove(rules: readonly Rule[], reason: RemovalReason, nowMs: number): void {
+    if (rules.length === 0) return;
+    const change = newChange(reason, true);
+    this.startRemoval(rules, change);
+    this.finish(change, nowMs);
+    this.version++;
+  }
+
   private start(mod: FlowMod, change: Change, nowMs: number): void {
     const { match } = mod;
     if (mod.tableId < 0 || mod.tableId > TABLE_ALL) refuse("OFPBRC_BAD_TABLE_ID");
-    if (mod.command !== "delete" && mod.command !== "delete_strict") this.checkActions(mod);
     switch (mod.command) {
       case "add":
         this.add(mod, match.flow, match.mask, change, nowMs);
         return;
       case "modify":
       case "modify_strict": {
-        const old = this.select(mod, match.flow, match.mask, mod.command === "modify_strict");
+        const old = this.select(mod, mod.command === "modify_strict");
+        // As in OVS, a modify that finds nothing may name a group that does not exist.
+        if (old.length > 0) this.checkActions(mod);
         if (old.length > 0) for (const rule of old) this.modify(rule, mod, change, nowMs);
         else if (this.modifyAsOpenFlow10 && mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
           this.add(mod, match.flow, match.mask, change, nowMs);
@@ -166,31 +221,36 @@ export class Tables {
       }
       case "delete":
       case "delete_strict": {
-        const rules = this.select(mod, match.flow, match.mask, mod.command === "delete_strict").filter(
-          (rule) =>
-            (mod.outPort === OFPP_NONE || outputsToPort(rule.actions, mod.outPort)) &&
-            (mod.outGroup === null || outputsToGroup(rule.actions, mod.outGroup)),
-        );
-        for (const rule of this.mark(rules)) change.deleted.push(rule);
+        const rules = this.select(mod, mod.command === "delete_strict");
+        this.startRemoval(rules, change);
         return;
       }
+    }
+  }
+
+  private startRemoval(rules: readonly Rule[], change: Change): void {
+    for (const rule of rules) {
+      rule.removed = true;
+      this.unlink(rule);
+      change.deleted.push(rule);
     }
   }
 
   private add(mod: FlowMod, flow: Flow, mask: Flow, change: Change, nowMs: number): void {
     const tableId = mod.tableId === TABLE_ALL ? 0 : mod.tableId;
     if (tableId === TABLE_INTERNAL) refuse("OFPBRC_EPERM");
+    this.checkActions(mod);
     const classifier = (this.classifiers[tableId] ??= new Classifier());
     const old = classifier.findExactly(flow, mask, mod.priority);
-    if (old === null && mod.checkOverlap && classifier.overlaps(flow, mask, mod.priority)) {
-      refuse("OFPFMFC_OVERLAP");
+    if (old === null) {
+      if (mod.checkOverlap && classifier.overlaps(flow, mask, mod.priority)) refuse("OFPFMFC_OVERLAP");
+      change.evicted = this.limits[tableId]?.choose(classifier.rules(), nowMs) ?? null;
+      if (change.evicted !== null) {
+        change.evicted.removed = true;
+        this.unlink(change.evicted);
+      }
     }
-    const rule = new Rule(initOf(mod, tableId), clausesOf(mod.actions), nowMs);
-    if (old !== null) old.removed = true;
-    classifier.insert(rule, flow, mask);
-    this.changed.add(classifier);
-    change.added.push(rule);
-    change.replaced.push(old);
+    this.put(new Rule(initOf(mod, tableId), clausesOf(mod.actions), nowMs), old, flow, mask, change);
   }
 
   /** A modified rule keeps its timeouts, flags, age and cookie. */
@@ -212,46 +272,67 @@ export class Tables {
     };
     const rule = new Rule(init, clausesOf(mod.actions), nowMs);
     rule.createdMs = old.createdMs;
-    old.removed = true;
-    const classifier = this.classifiers[old.tableId]!;
+    this.put(rule, old, flow, mask, change);
+  }
+
+  /** Puts a new rule in, in the place of an old one or of none. */
+  private put(rule: Rule, old: Rule | null, flow: Flow, mask: Flow, change: Change): void {
+    if (old !== null) {
+      old.removed = true;
+      this.unlink(old);
+    }
+    const classifier = this.classifiers[rule.tableId]!;
     classifier.insert(rule, flow, mask);
     this.changed.add(classifier);
+    this.link(rule, flow);
     change.added.push(rule);
     change.replaced.push(old);
   }
 
-  /** The rules a modify or delete is about, in dump order. */
-  private select(mod: FlowMod, flow: Flow, mask: Flow, strict: boolean): Rule[] {
+  /** Enters a rule wherever rules are found but by their match. */
+  private link(rule: Rule, flow: Flow): void {
+    this.cookies.add(rule);
+    this.references.add(rule);
+    this.limits[rule.tableId]?.add(rule, flow);
+  }
+
+  private unlink(rule: Rule): void {
+    this.cookies.remove(rule);
+    this.references.remove(rule);
+    this.limits[rule.tableId]?.remove(rule);
+  }
+
+  /** The rules a modify or delete is about: in dump order, or in that of the cookie's rules when all of it is given. */
+  private select(mod: FlowMod, strict: boolean): Rule[] {
+    const { flow, mask } = mod.match;
     const found: Rule[] = [];
-    const first = mod.tableId === TABLE_ALL ? 0 : mod.tableId;
-    const end = mod.tableId === TABLE_ALL ? TABLE_COUNT : mod.tableId + 1;
-    const wantedCookie = mod.cookie & mod.cookieMask;
-    for (let tableId = first; tableId < end; tableId++) {
-      const classifier = this.classifiers[tableId]!;
-      if (classifier === null) continue;
-      if (strict) {
-        const rule = classifier.findExactly(flow, mask, mod.priority);
-        if (rule !== null && (rule.cookie & mod.cookieMask) === wantedCookie) found.push(rule);
-      } else {
-        for (const rule of classifier.rulesWithin(flow, mask)) {
-          if ((rule.cookie & mod.cookieMask) === wantedCookie) found.push(rule);
-        }
+    if (mod.tableId === TABLE_INTERNAL) {
+      collectFrom(this.internal, mod, strict, found);
+      if (found.length > 0) refuse("OFPBRC_EPERM");
+    } else if (mod.cookieMask === EXACT_COOKIE && !strict) {
+      for (const rule of this.cookies.rules(mod.cookie)) {
+        if (mod.tableId !== TABLE_ALL && rule.tableId !== mod.tableId) continue;
+        if (isWithin(rule, flow, mask) && isWanted(rule, mod)) found.push(rule);
+      }
+    } else {
+      const first = mod.tableId === TABLE_ALL ? 0 : mod.tableId;
+      const end = mod.tableId === TABLE_ALL ? TABLE_COUNT : mod.tableId + 1;
+      for (let tableId = first; tableId < end; tableId++) {
+        const classifier = this.classifiers[tableId]!;
+        if (classifier !== null) collectFrom(classifier, mod, strict, found);
       }
     }
     return found;
   }
 
-  private mark(rules: Rule[]): Rule[] {
-    for (const rule of rules) rule.removed = true;
-    return rules;
-  }
-
-  private finish(change: Change): void {
-    const { added, replaced, deleted } = change;
+  private finish(change: Change, nowMs: number): void {
+    const { added, replaced, evicted, deleted } = change;
+    const orphans: Learned[] = [];
     for (let i = 0; i < added.length; i++) {
       const rule = added[i]!;
       const old = replaced[i]!;
       rule.pending = false;
+      this.learned.add(rule);
       if (old !== null) {
         if (change.keepCounts) {
           rule.nPackets = old.nPackets;
@@ -260,11 +341,20 @@ export class Tables {
         rule.usedMs = old.usedMs;
         old.successor = rule;
         old.forwardCounts = change.keepCounts;
+        this.learned.remove(old, orphans);
       }
       this.expiry.watch(rule);
     }
+    const gone = evicted === null ? deleted : [evicted, ...deleted];
+    for (const rule of gone) this.learned.remove(rule, orphans);
     this.discard(replaced);
-    this.discard(deleted);
+    this.discard(gone);
+    if (evicted !== null) this.onRemoved(evicted, "eviction", nowMs);
+    for (const rule of deleted) this.onRemoved(rule, change.reason, nowMs);
+    for (const { tableId, cookie } of orphans) {
+      const orphaned = [...this.cookies.rules(cookie)].filter((r) => r.tableId === tableId && !r.pending);
+      this.remove(orphaned, "delete", nowMs);
+    }
   }
 
   /** Takes rules out of the classifiers, then brings the subtables into order. */
@@ -286,17 +376,49 @@ export class Tables {
   /** Takes started changes back, last first. */
   private revert(changes: readonly Change[]): void {
     for (let i = changes.length - 1; i >= 0; i--) {
-      const { added, replaced, deleted } = changes[i]!;
-      for (const rule of added) {
+      const { added, replaced, evicted, deleted } = changes[i]!;
+      for (let k = 0; k < added.length; k++) {
+        const rule = added[k]!;
+        if (replaced[k] !== null) this.restore(replaced[k]!);
         rule.removed = true;
+        this.unlink(rule);
         const classifier = this.classifiers[rule.tableId]!;
         classifier.remove(rule);
         this.changed.add(classifier);
       }
-      for (const rule of replaced) if (rule !== null) rule.removed = false;
-      for (const rule of deleted) rule.removed = false;
+      if (evicted !== null) this.restore(evicted);
+      for (const rule of deleted) this.restore(rule);
     }
   }
+
+  private restore(rule: Rule): void {
+    rule.removed = false;
+    this.link(rule, rule.match.flow);
+  }
+}
+
+/** Appends the rules of one table that a modify or delete is about. */
+function collectFrom(classifier: Classifier, mod: FlowMod, strict: boolean, found: Rule[]): void {
+  const { flow, mask } = mod.match;
+  if (strict) {
+    const rule = classifier.findExactly(flow, mask, mod.priority);
+    if (rule !== null && isWanted(rule, mod)) found.push(rule);
+  } else {
+    for (const rule of classifier.rulesWithin(flow, mask)) if (isWanted(rule, mod)) found.push(rule);
+  }
+}
+
+/** Whether cookie, out_port and out_group let a rule be meant. */
+function isWanted(rule: Rule, mod: FlowMod): boolean {
+  return (
+    ((rule.cookie ^ mod.cookie) & mod.cookieMask) === 0n &&
+    (mod.outPort === OFPP_NONE || outputsToPort(rule.actions, mod.outPort)) &&
+    (mod.outGroup === null || outputsToGroup(rule.actions, mod.outGroup))
+  );
+}
+
+function newChange(reason: RemovalReason, keepCounts: boolean): Change {
+  return { keepCounts, added: [], replaced: [], evicted: null, deleted: [], reason };
 }
 
 function initOf(mod: FlowMod, tableId: number): RuleInit {

@@ -43,6 +43,7 @@ import {
 import { translateDecap } from "./encap.ts";
 import { finishFreezing, freezeSteps, thaw } from "./freeze.ts";
 import { translateGroup } from "./group-translate.ts";
+import { TABLE_INTERNAL } from "./internal-table.ts";
 import { isLearned, translateLearn } from "./learn.ts";
 import {
   NO_BYTES,
@@ -56,7 +57,6 @@ import * as rare from "./rare-actions.ts";
 import { swapConntrackTuple } from "./rare-actions.ts";
 import { reportSubfield } from "./report.ts";
 import type { Rule } from "./rule.ts";
-import { TABLE_INTERNAL } from "./tables.ts";
 import { addNode } from "./trace-node.ts";
 import { popTag, pushTag } from "./vlan.ts";
 import { ETH_IP, finishWildcards, hasTunnel, initWildcards, isIpAny, isIpType } from "./wildcards.ts";

@@ -113,6 +113,8 @@ export interface Ovs {
   dumpConntrack(...more: string[]): Promise<string[]>;
   /** `ovs-appctl ofproto/trace BRIDGE FLOW...`. */
   trace(bridge: string, ...params: string[]): Promise<string>;
+  /** Becomes a controller of the bridge: `ovs-ofctl -O OpenFlow15 monitor BRIDGE`. The call it gives: lines printed so far. */
+  monitor(bridge: string): Promise<() => Promise<string[]>>;
   /** What the switch logged so far. */
   log(): string;
   stop(): Promise<void>;
@@ -301,6 +303,27 @@ class RunningOvs implements Ovs {
     return this.appctl("ofproto/trace", bridge, ...params);
   }
 
+  async monitor(bridge: string): Promise<() => Promise<string[]>> {
+    const file = join(this.dir, `monitor-${bridge}.txt`);
+    const socket = join(this.dir, `monitor-${bridge}.ctl`);
+    const output = openSync(file, "w");
+    const args = ["-O", "OpenFlow15", `--unixctl=${socket}`, "monitor", bridge, "65534"];
+    this.#spawn("ovs-ofctl", args, output);
+    closeSync(output);
+    let control: Unixctl | null = null;
+    await this.#until(async () => {
+      control = await Unixctl.connect(socket).catch(() => null);
+      return control !== null;
+    });
+    const printed = async () => {
+      // What the switch sent before its answer to the barrier has been printed.
+      await control!.call("ofctl/barrier");
+      return lines(readFileSync(file, "utf8"));
+    };
+    await printed();
+    return printed;
+  }
+
   log(): string {
     const file = join(this.dir, "ovs-vswitchd.log");
     return existsSync(file) ? readFileSync(file, "utf8") : "";
@@ -333,12 +356,16 @@ class RunningOvs implements Ovs {
     return join(this.dir, `tx-${port}.pcap`);
   }
 
-  #spawn(name: string, args: readonly string[]): void {
+  #spawn(name: string, args: readonly string[], output: number | "ignore" = "ignore"): void {
     // setpriv (util-linux) asks the system to end the program when this process ends.
     const setpriv = program("setpriv");
     const command = setpriv === null ? program(name)! : setpriv;
     const all = setpriv === null ? args : ["--pdeathsig", "KILL", program(name)!, ...args];
-    const child = spawn(command, all, { env: this.#env, cwd: this.dir, stdio: "ignore" });
+    const child = spawn(command, all, {
+      env: this.#env,
+      cwd: this.dir,
+      stdio: ["ignore", output, output],
+    });
     child.unref();
     this.#children.push(child);
   }
