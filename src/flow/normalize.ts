@@ -64,10 +64,12 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
     narrow(flow, mask, L.O_TP_DST);
     if (isNd) narrow(flow, mask, L.O_TCP_FLAGS);
   }
-  // Zeros of ERSPAN do not reach the switch.
+  // Zeros of ERSPAN and GTP-U do not reach the switch.
   drop(flow.get8(L.O_TUN_ERSPAN_VER) !== 0, L.O_TUN_ERSPAN_VER, 1);
   drop(flow.get8(L.O_TUN_ERSPAN_DIR) !== 0, L.O_TUN_ERSPAN_DIR, 1);
   drop(flow.get8(L.O_TUN_ERSPAN_HWID) !== 0, L.O_TUN_ERSPAN_HWID, 1);
+  drop(flow.get8(L.O_TUN_GTPU_FLAGS) !== 0, L.O_TUN_GTPU_FLAGS, 1);
+  drop(flow.get8(L.O_TUN_GTPU_MSGTYPE) !== 0, L.O_TUN_GTPU_MSGTYPE, 1);
 
   // Neither OXM nor NXM can carry these.
   if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {

@@ -15,6 +15,7 @@ import {
 import type { Context } from "./context.ts";
 import { translateNormal } from "./normal.ts";
 import { lookupAndTranslate } from "./translate.ts";
+import { commitTunnel } from "./tunnel-output.ts";
 
 /** Sends the frame as it stands to a port that must exist. */
 export function composeOutput(ctx: Context, portNo: number): void {
@@ -35,6 +36,7 @@ export function composeOutput(ctx: Context, portNo: number): void {
     ctx.report("warn", "Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.");
     return;
   }
+  if (port.tunnel !== null && !commitTunnel(ctx, port.tunnel)) return;
   ctx.commit();
   ctx.actions.push({ type: "output", port: portNo });
   ctx.sent = true;

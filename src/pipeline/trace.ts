@@ -21,7 +21,7 @@ import { formatPort } from "../flow/port-text.ts";
 import { formatIpv4, formatIpv6 } from "../packet/address.ts";
 import { type NatSpec, OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
-import { type Context, FAILURES, type PendingRecirc, X_OK } from "./context.ts";
+import { type Context, FAILURES, type PendingRecirc, X_CONGESTION, X_OK } from "./context.ts";
 import { formatNodes, type TraceNode } from "./trace-node.ts";
 import { translate } from "./translate.ts";
 
@@ -84,7 +84,8 @@ function traceOne(ctx: Context, given: Flow, request: TraceRequest, pending: Pen
   text += `\nFinal flow: ${initial.equals(ctx.flow) ? "unchanged" : flowText(withoutActset(ctx.flow))}\n`;
   text += `Megaflow: ${formatMatch({ flow: masked(given, ctx.wc), mask: ctx.wc }, null, formatPort, { tlvMap })}\n`;
   text += `Datapath actions: ${formatDatapathActions(ctx.actions, String, { trace: request.frame === null, tlvMap })}`;
-  if (ctx.error !== X_OK) {
+  // OVS says nothing of a congestion drop.
+  if (ctx.error !== X_OK && ctx.error !== X_CONGESTION) {
     text += `\nTranslation failed (${FAILURES[ctx.error]!.text}), packet is dropped.\n`;
   } else if (ctx.slow) {
     text += "\nThis flow is handled by the userspace slow path because it:";

@@ -2,7 +2,6 @@
 // tables: look up, do the actions' steps, resubmit. The other files of this folder do single actions.
 //
 // Everything reports to an optional trace; nothing is built when nobody traces.
-import type { Flow } from "../flow/flow.ts";
 import {
   FRAG_ANY,
   O_ACTSET_OUTPUT,
@@ -100,7 +99,7 @@ function walk(ctx: Context): void {
   }
 
   const port = ctx.host.ports.get(flow.get32(O_IN_PORT));
-  if (congested(flow)) {
+  if (congested(ctx)) {
     ctx.error = X_CONGESTION;
   } else if (port === null || !port.noReceive) {
     translateSteps(ctx, steps, true, false);
@@ -153,10 +152,12 @@ function resume(ctx: Context, recircId: number): readonly S.Step[] | null {
 }
 
 /** RFC 6040: a frame that was marked on its way through a tunnel, but whose inner header does not do ECN, is dropped. */
-function congested(flow: Flow): boolean {
+function congested(ctx: Context): boolean {
+  const { flow } = ctx;
   if ((flow.get8(O_TUN_TOS) & 3) !== 3 || !hasTunnel(flow) || !isIpAny(flow)) return false;
   if ((flow.get8(O_NW_TOS) & 3) === 0) return true;
   flow.bytes[O_NW_TOS]! |= 3;
+  ctx.dirty = true;
   return false;
 }
 

@@ -19,7 +19,7 @@ export interface TunnelOptions {
   readonly outKey: bigint | "flow" | null;
   /** UDP destination port; 0 for GRE. */
   readonly dstPort: number;
-  /** The outer DSCP (and ECN bits that are not inherited), or the inner one. */
+  /** The outer DSCP, in its place in the byte, or the inner one. */
   readonly tos: number | "inherit";
   readonly ttl: number | "inherit";
   readonly dfDefault: boolean;
@@ -28,7 +28,7 @@ export interface TunnelOptions {
   readonly egressPktMark: number | null;
 }
 
-const DEFAULT_TTL = 64;
+export const DEFAULT_TTL = 64;
 const DST_PORTS: Readonly<Record<TunnelType, number>> = { geneve: 6081, vxlan: 4789, gre: 0 };
 /** Bits of a key on the wire: VNI, GRE key (RFC 7348, 8926, 2890). */
 const KEY_BITS: Readonly<Record<TunnelType, number>> = { geneve: 24, vxlan: 24, gre: 32 };
@@ -93,6 +93,9 @@ export function tunnelOptions(
   };
   const orInherit = (name: string): number | "inherit" | null =>
     given.get(name) === "inherit" ? "inherit" : integer(name, 255);
+  const tos = orInherit("tos") ?? 0;
+  if (tos !== "inherit" && (tos & 3) !== 0)
+    fail(`tos is a DSCP in the upper six bits, not ${tos}: ECN is the inner header's`);
   const remote = given.get("remote_ip");
   if (remote === undefined) return fail(`${type} type requires valid 'remote_ip' argument`);
   const remoteIp = remote === "flow" ? "flow" : addressOf(remote);
@@ -114,7 +117,7 @@ export function tunnelOptions(
     inKey: key("in_key"),
     outKey: key("out_key"),
     dstPort: type === "gre" ? 0 : (integer("dst_port", 65535) ?? DST_PORTS[type]),
-    tos: orInherit("tos") ?? 0,
+    tos,
     ttl: orInherit("ttl") ?? DEFAULT_TTL,
     dfDefault: flag("df_default", true),
     csum: flag("csum", false),

@@ -145,8 +145,8 @@ export async function startOvs(options: StartOptions = {}): Promise<Ovs | null> 
 }
 
 /** As startOvs, for tests that have already skipped when OVS is absent. */
-export async function requireOvs(): Promise<Ovs> {
-  const ovs = await startOvs();
+export async function requireOvs(options: StartOptions = {}): Promise<Ovs> {
+  const ovs = await startOvs(options);
   if (ovs === null) throw new Error(String(ovsSkip));
   return ovs;
 }

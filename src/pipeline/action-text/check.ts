@@ -123,6 +123,10 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "check_pkt_larger":
       return checkDestination(action.dst, flow);
     case "set_field":
+      noteOption(action.field);
+      if (action.field.option >= 0 && action.value.some((byte, i) => (byte & ~action.mask[i]!) !== 0)) {
+        $refusal ??= "OFPBMC_BAD_WILDCARDS";
+      }
       return checkSet(action.field, known);
     case "load":
       if (!action.dst.field.writable) {

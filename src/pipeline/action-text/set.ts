@@ -50,7 +50,9 @@ export function parseSetField(at: Scanner, context: ActionContext): Action {
   // A VLAN ID is set together with the bit that says there is a tag (ovs-fields(7), vlan_vid).
   // OpenFlow 1.0 takes a value without it, and sends the bits of the ID alone.
   if (field === VLAN_VID && (value & 0x1000n) === 0n) return loadOfVid(at, value, mask & 0xfffn);
-  return { type: "set_field", field, value: runOfValue(field, value), mask: runOfMask(field, mask) };
+  // OpenFlow 1.0 leaves out of a load what the mask does not have. A tunnel option has no load: a switch sees all (check.ts).
+  const sent = field.option >= 0 ? given : value;
+  return { type: "set_field", field, value: runOfValue(field, sent), mask: runOfMask(field, mask) };
 }
 
 /** A load of the bits that a mask has, when they stand side by side. */
