@@ -18,6 +18,7 @@ import {
   type TunnelOptions,
   tunnelOptions,
 } from "../../pipeline/tunnel-options.ts";
+import { checkTunnelPorts } from "../../pipeline/tunnel-ports.ts";
 import { readTextFile } from "../text-file.ts";
 import { type BridgeKeys, LAB } from "./bridge-shape.ts";
 import { ConfigNode } from "./node.ts";
@@ -60,13 +61,15 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
   const devices = keys.ports ?? [];
   checkDistinct(devices, "no", "port number");
   checkDistinct(devices, "name", "name");
+  const ports = devices.map(portOptionsOf);
+  checkTunnelPorts(ports);
   return {
     name,
     failMode: keys.failMode ?? "standalone",
     flows: pathOf(keys.flows, file),
     groups: pathOf(keys.groups, file),
     meters: pathOf(keys.meters, file),
-    ports: devices.map(portOptionsOf),
+    ports,
     devices,
     settings: settingsOf(keys),
     vlanLimit:
