@@ -30,8 +30,6 @@ import {
   DROP_RECIRC_DEPTH,
   DROP_UPCALL,
   HASH_SYM_L4,
-  MF_BYTES,
-  MF_PACKETS,
   MF_PROGRAM,
   MF_QUICK_PORT,
   MF_TAG,
@@ -128,10 +126,15 @@ export function executeTag(): u32 {
   return lastTag;
 }
 
-/** An exact-match hit found by the receive loop: counts it and runs it. */
-export function runExact(megaflow: usize): void {
+/** Counts an exact-match hit found by the receive loop. */
+export function countExact(megaflow: usize, wireLen: u32, nowMs: u64, tcpFlags: u32): void {
   exactHits++;
-  count(megaflow);
+  countFrame(megaflow, wireLen, nowMs, tcpFlags);
+}
+
+/** An exact-match hit found by the receive loop: counts it and runs it. */
+export function runExact(megaflow: usize, tcpFlags: u32): void {
+  countExact(megaflow, load<u32>(PKT, PKT_WIRE_LEN), load<u64>(PKT, PKT_NOW), tcpFlags);
   if (run(megaflow)) process();
 }
 
@@ -180,13 +183,15 @@ function findMegaflow(map: u64, hash: u32): usize {
 }
 
 function count(megaflow: usize): void {
-  store<u64>(megaflow, load<u64>(megaflow, MF_PACKETS) + 1, MF_PACKETS);
-  store<u64>(megaflow, load<u64>(megaflow, MF_BYTES) + <u64>load<u32>(PKT, PKT_WIRE_LEN), MF_BYTES);
-  store<u64>(megaflow, load<u64>(PKT, PKT_NOW), MF_USED);
-  if (load<u8>(KEY, O_NW_PROTO) == TCP) {
-    const flags = load<u32>(megaflow, MF_TCP_FLAGS);
-    store<u32>(megaflow, flags | <u32>load<u16>(KEY, O_TCP_FLAGS), MF_TCP_FLAGS);
-  }
+  const tcpFlags: u32 = load<u8>(KEY, O_NW_PROTO) == TCP ? load<u16>(KEY, O_TCP_FLAGS) : 0;
+  countFrame(megaflow, load<u32>(PKT, PKT_WIRE_LEN), load<u64>(PKT, PKT_NOW), tcpFlags);
+}
+
+function countFrame(megaflow: usize, wireLen: u32, nowMs: u64, tcpFlags: u32): void {
+  const delta = i64x2(1, wireLen); // MF_PACKETS and MF_BYTES
+  v128.store(megaflow, i64x2.add(v128.load(megaflow), delta));
+  store<u64>(megaflow, nowMs, MF_USED);
+  store<u32>(megaflow, load<u32>(megaflow, MF_TCP_FLAGS) | tcpFlags, MF_TCP_FLAGS);
 }
 
 /** Runs the program. True when the frame, its KEY made anew, is to be looked up again. */

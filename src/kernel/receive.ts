@@ -1,7 +1,8 @@
 // The receive loop: one call takes a batch of frames, each frame to its end before the next begins.
 //
 // The common frame (untagged IPv4 without options or fragments, TCP or UDP) has its key built here from three vector
-// loads and is looked up in the exact-match cache without a store between; every other frame goes through parse().
+// loads and is looked up in the exact-match cache without a store between, and when its megaflow does nothing but send it
+// on, that is all there is; every other frame goes through parse().
 import {
   DROP_NONE,
   DROP_PIPELINE,
@@ -14,6 +15,9 @@ import {
   FRAME_TIME,
   FRAME_WIRE_LEN,
   MAX_FRAME,
+  MF_QUICK_PORT,
+  MF_TAG,
+  NO_QUICK_PORT,
   VERDICT_DROP,
   VERDICT_OUTPUTS,
   VERDICT_SIZE,
@@ -22,6 +26,7 @@ import {
 } from "../datapath/abi.ts";
 import { exactMatchJudge, exactMatchLookup3 } from "./exact-match.ts";
 import {
+  countExact,
   exactHits,
   executeBegin,
   executeDropReason,
@@ -39,9 +44,7 @@ import {
   OFFSET_NONE,
   PKT,
   PKT_CONN,
-  PKT_DEPTH,
   PKT_FLAGS,
-  PKT_FRAME,
   PKT_HASH,
   PKT_KEY_MAP,
   PKT_L2_5,
@@ -49,12 +52,11 @@ import {
   PKT_L4,
   PKT_LEN,
   PKT_NOW,
-  PKT_PTR,
   PKT_TRUNC,
   PKT_TYPE_OFFSET,
   PKT_WIRE_LEN,
 } from "./memory.ts";
-import { frameOutputs, frameUserspace, outputBegin } from "./output.ts";
+import { frameOutputs, frameUserspace, outputBegin, outputUnchanged } from "./output.ts";
 import { parse } from "./parse.ts";
 import { transientReset } from "./transient.ts";
 
@@ -79,41 +81,14 @@ export function receiveInit(verdictsAt: usize, fastParse: bool): void {
  * Returns how many were done; each has its verdict.
  */
 export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
-  for (let i: u32 = 0; i < count; i++) {
-    const frame = frames + <usize>i * FRAME_DESC_SIZE;
-    const now = load<u64>(frame, FRAME_TIME);
-    if (now >= deadlineMs) return i;
-    outputBegin();
-    executeBegin();
-    transientReset();
-    megaflowReclaim();
-    const ptr = <usize>load<u32>(frame, FRAME_PTR);
-    const len = load<u32>(frame, FRAME_LEN);
-    const wireLen = load<u32>(frame, FRAME_WIRE_LEN);
-    store<u32>(PKT, <u32>ptr, PKT_PTR);
-    store<u32>(PKT, len, PKT_LEN);
-    store<u32>(PKT, wireLen, PKT_WIRE_LEN);
-    store<u32>(PKT, i, PKT_FRAME);
-    store<u32>(PKT, 0, PKT_FLAGS);
-    store<u64>(PKT, now, PKT_NOW);
-    store<u32>(PKT, 0, PKT_TRUNC);
-    store<u32>(PKT, 0, PKT_DEPTH);
-    store<u64>(PKT, 0, PKT_CONN); // PKT_CONN_FLAGS too
-    store<u32>(PKT, 0, PKT_HASH);
-    let reason: u32 = DROP_NONE;
-    if (len < ETH_HEADER) reason = DROP_RX_INVALID;
-    else if (wireLen > <u32>MAX_FRAME) reason = DROP_TOO_LONG;
-    else receiveFrame(ptr, len, wireLen, load<u32>(frame, FRAME_IN_PORT));
-    const verdict = verdicts + <usize>i * VERDICT_SIZE;
-    if (frameOutputs + frameUserspace == 0 && reason == DROP_NONE) {
-      reason = executeDropReason();
-      if (reason == DROP_NONE) reason = DROP_PIPELINE;
-    }
-    store<u32>(verdict, frameOutputs, VERDICT_OUTPUTS);
-    store<u32>(verdict, frameUserspace, VERDICT_USERSPACE);
-    store<u32>(verdict, reason, VERDICT_DROP);
-    store<u32>(verdict, executeTag(), VERDICT_TAG);
+  let done: u32 = 0;
+  for (; done < count; done++) {
+    const frame = frames + <usize>done * FRAME_DESC_SIZE;
+    if (load<u64>(frame, FRAME_TIME) >= deadlineMs) break;
+    const verdict = verdicts + <usize>done * VERDICT_SIZE;
+    if (!fast || !receiveCommon(frame, done, verdict)) receiveOther(frame, done, verdict);
   }
+  if (done < count) return done;
   exactMatchJudge(exactHits, exactHits + megaflowHits + upcalls);
   if (untilRank <= count) {
     untilRank = RANK_INTERVAL;
@@ -124,46 +99,101 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
   return count;
 }
 
-function receiveFrame(ptr: usize, len: u32, wireLen: u32, inPort: u32): void {
-  const stale = load<u64>(PKT, PKT_KEY_MAP);
-  const meta = i32x4(bswap<i32>(inPort), 0, 0, 0);
+/** The frame, if it is of the common kind; false, and nothing done, if it is not. */
+function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
+  const ptr = <usize>load<u32>(frame, FRAME_PTR);
+  const len = load<u32>(frame, FRAME_LEN);
+  const wireLen = load<u32>(frame, FRAME_WIRE_LEN);
   // EtherType 0x0800, version 4 with a 20-byte header, no fragment (DF may be set), and bytes for a UDP header.
   if (
-    fast &&
-    len >= 42 &&
-    load<u16>(ptr, 12) == 0x0008 &&
-    load<u8>(ptr, 14) == 0x45 &&
-    (load<u16>(ptr, 20) & 0xff3f) == 0
+    len < 42 ||
+    wireLen > <u32>MAX_FRAME ||
+    load<u16>(ptr, 12) != 0x0008 ||
+    load<u8>(ptr, 14) != 0x45 ||
+    (load<u16>(ptr, 20) & 0xff3f) != 0
   ) {
-    const total = <u32>bswap<u16>(load<u16>(ptr, 16));
-    const proto = load<u8>(ptr, 23);
-    // A TCP data offset of 20 bytes or more, all of it inside the datagram.
-    const tcpHeader = (<u32>load<u8>(ptr, 46) >> 4) << 2;
-    const tcp = proto == 6 && len >= 54 && tcpHeader >= 20 && total >= 20 + tcpHeader;
-    if (total <= wireLen - ETH_HEADER && (tcp || (proto == 17 && total >= 28))) {
-      const flags: u32 = tcp ? load<u16>(ptr, 46) & 0xff0f : 0;
-      const tail = <u32>load<u8>(ptr, 15) | ((<u32>load<u8>(ptr, 22)) << 8) | (flags << 16);
-      const eth = i8x16.replace_lane(i8x16.replace_lane(v128.load(ptr), 14, proto), 15, 0);
-      const ip4 = i32x4.replace_lane(v128.load(ptr, 26), 3, tail);
-      if (stale & ~FAST_MAP) clearBlocks(stale & ~FAST_MAP);
-      v128.store(KEY, meta);
-      v128.store(KEY, eth, 16);
-      v128.store(KEY, ip4, 32);
-      store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
-      store<u32>(PKT, 14, PKT_L3);
-      store<u32>(PKT, 34, PKT_L4);
-      store<u32>(PKT, 12, PKT_TYPE_OFFSET);
-      store<u64>(PKT, FAST_MAP, PKT_KEY_MAP);
-      const hash = finishHash(blockHash(meta, 0) + blockHash(eth, 1) + blockHash(ip4, 2));
-      const megaflow = exactMatchLookup3(meta, eth, ip4, hash);
-      if (megaflow != 0) runExact(megaflow);
-      else processMissed(FAST_MAP, hash);
-      return;
+    return false;
+  }
+  const total = <u32>bswap<u16>(load<u16>(ptr, 16));
+  const proto = load<u8>(ptr, 23);
+  // A TCP data offset of 20 bytes or more, all of it inside the datagram.
+  const tcpHeader = (<u32>load<u8>(ptr, 46) >> 4) << 2;
+  const tcp = proto == 6 && len >= 54 && tcpHeader >= 20 && total >= 20 + tcpHeader;
+  if (total > wireLen - ETH_HEADER || !(tcp || (proto == 17 && total >= 28))) return false;
+
+  const flags: u32 = tcp ? load<u16>(ptr, 46) & 0xff0f : 0;
+  const tail = <u32>load<u8>(ptr, 15) | ((<u32>load<u8>(ptr, 22)) << 8) | (flags << 16);
+  const meta = i32x4(bswap<i32>(load<u32>(frame, FRAME_IN_PORT)), 0, 0, 0);
+  const eth = i8x16.replace_lane(i8x16.replace_lane(v128.load(ptr), 14, proto), 15, 0);
+  const ip4 = i32x4.replace_lane(v128.load(ptr, 26), 3, tail);
+  const hash = finishHash(blockHash(meta, 0) + blockHash(eth, 1) + blockHash(ip4, 2));
+  const megaflow = exactMatchLookup3(meta, eth, ip4, hash);
+  if (megaflow != 0) {
+    const port = load<u32>(megaflow, MF_QUICK_PORT);
+    if (port != <u32>NO_QUICK_PORT) {
+      // Straight to its port: nobody will ask for PKT or KEY.
+      countExact(megaflow, wireLen, load<u64>(frame, FRAME_TIME), flags);
+      outputUnchanged(ptr, len, wireLen, port, index);
+      v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
+      return true;
     }
   }
-  clearBlocks(stale);
+
+  begin(frame, index);
+  const stale = load<u64>(PKT, PKT_KEY_MAP);
+  if (stale & ~FAST_MAP) clearBlocks(stale & ~FAST_MAP);
   v128.store(KEY, meta);
-  store<u64>(PKT, 1, PKT_KEY_MAP);
-  parse();
-  process();
+  v128.store(KEY, eth, 16);
+  v128.store(KEY, ip4, 32);
+  store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
+  store<u32>(PKT, 14, PKT_L3);
+  store<u32>(PKT, 34, PKT_L4);
+  store<u32>(PKT, 12, PKT_TYPE_OFFSET);
+  store<u64>(PKT, FAST_MAP, PKT_KEY_MAP);
+  if (megaflow != 0) runExact(megaflow, flags);
+  else processMissed(FAST_MAP, hash);
+  end(verdict, DROP_NONE);
+  return true;
+}
+
+/** Any frame at all. */
+function receiveOther(frame: usize, index: u32, verdict: usize): void {
+  begin(frame, index);
+  let reason: u32 = DROP_NONE;
+  if (load<u32>(PKT, PKT_LEN) < ETH_HEADER) reason = DROP_RX_INVALID;
+  else if (load<u32>(PKT, PKT_WIRE_LEN) > <u32>MAX_FRAME) reason = DROP_TOO_LONG;
+  else {
+    clearBlocks(load<u64>(PKT, PKT_KEY_MAP));
+    store<u32>(KEY, bswap<u32>(load<u32>(frame, FRAME_IN_PORT)));
+    store<u64>(PKT, 1, PKT_KEY_MAP);
+    parse();
+    process();
+  }
+  end(verdict, reason);
+}
+
+/** PKT for the frame described at `frame`; nothing left of the one before. */
+function begin(frame: usize, index: u32): void {
+  outputBegin();
+  executeBegin();
+  transientReset();
+  megaflowReclaim();
+  v128.store(PKT, i32x4.replace_lane(v128.load(frame), 3, index)); // ptr, len, wireLen, frame
+  store<u32>(PKT, 0, PKT_FLAGS);
+  store<u64>(PKT, load<u64>(frame, FRAME_TIME), PKT_NOW);
+  store<u64>(PKT, 0, PKT_TRUNC); // PKT_DEPTH too
+  store<u64>(PKT, 0, PKT_CONN); // PKT_CONN_FLAGS too
+  store<u32>(PKT, 0, PKT_HASH);
+}
+
+/** What became of it. */
+function end(verdict: usize, reason: u32): void {
+  if (frameOutputs + frameUserspace == 0 && reason == DROP_NONE) {
+    reason = executeDropReason();
+    if (reason == DROP_NONE) reason = DROP_PIPELINE;
+  }
+  store<u32>(verdict, frameOutputs, VERDICT_OUTPUTS);
+  store<u32>(verdict, frameUserspace, VERDICT_USERSPACE);
+  store<u32>(verdict, reason, VERDICT_DROP);
+  store<u32>(verdict, executeTag(), VERDICT_TAG);
 }
