@@ -10,6 +10,7 @@ import { type Flow, KEY_WORDS } from "../src/flow/flow.ts";
 import { formatFlow, parseFlow } from "../src/flow/flow-text.ts";
 import {
   B_CT,
+  B_CT_LABEL,
   BLOCK_SIZE,
   CS_TRACKED,
   KEY_SIZE,
@@ -39,7 +40,8 @@ const FLIPPABLE = [
   [O_IPV6_LABEL + 1, 3],
   [112, 48],
   [160, 12],
-  [B_CT * BLOCK_SIZE, 32],
+  [B_CT * BLOCK_SIZE, BLOCK_SIZE],
+  [B_CT_LABEL * BLOCK_SIZE, BLOCK_SIZE],
 ] as const;
 
 function flip(rnd: Random, flow: Flow, wc: Flow): Flow {

@@ -56,16 +56,18 @@ export const MF_KEY = 64;
 export const NO_QUICK_PORT = 0xffffffff;
 
 // --- subtable: the megaflows of one mask -----------------------------------------------------------------------------
-//   0 blocks u32 (how many of the key the mask touches) | 4 slots - 1 u32 | 8 slot table address u32 (slot: hash u32, record u32)
-//  12 megaflows u32 | 16 block map u64 | 24 hits u32 since ranked | 28 reserved
+//   0 blocks u32 (how many of the key it has; the first six always) | 4 buckets - 1 u32
+//   8 bucket table address u32 (a bucket: the hashes of four records, then the records, u32 each; 0: free)
+//  12 megaflows u32 | 16 block map u64 | 24 hits u32 since ranked | 28 records that are not in their own bucket u32
 //  32 block numbers u8 x 36 | 72 port u64 | 80 port mask u64: in_port and recirc_id (the key's first eight bytes) under the mask,
 //  where all megaflows of the subtable have the same; both 0 where they have not | 96 masks, 16 bytes a block
 export const ST_BLOCKS = 0;
-export const ST_SLOT_MASK = 4;
-export const ST_SLOTS = 8;
+export const ST_BUCKET_MASK = 4;
+export const ST_BUCKETS = 8;
 export const ST_COUNT = 12;
 export const ST_MAP = 16;
 export const ST_HITS = 24;
+export const ST_DISPLACED = 28;
 export const ST_BLOCK_NUMBERS = 32;
 export const ST_PORT = 72;
 export const ST_PORT_MASK = 80;

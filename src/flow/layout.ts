@@ -9,9 +9,9 @@
 //   0    | in_port | recirc_id | dp_hash    | ct_tp_src|dst|    META
 //   1    | dl_dst (6) | dl_src (6)   |dl_type|proto|frag   |    ETH      proto: nw_proto (ARP: low byte of the opcode)
 //   2    | nw_src  | nw_dst    | tp_src tp_dst |tos|ttl|tcp_flags  IP4   nw_*: also ARP spa, tpa; tp_*: also ICMP type, code
-//   3    | vlan0   | vlan1     | pkt_mark   | skb_priority |    VLAN     a vlan is tpid (2), tci (2); tci has CFI set if present
+//   3    |state|ct proto|zone (2)| ct_mark | ct_nw_src | ct_nw_dst |  CT   (with its four, most masks are whole: key.ts)
 //   4    | lse0    | lse1      | lse2       | packet_type  |    MPLS
-//   5    |state|ct proto|zone (2)| ct_mark | ct_nw_src | ct_nw_dst |  CT
+//   5    | vlan0   | vlan1     | pkt_mark   | skb_priority |    VLAN     a vlan is tpid (2), tci (2); tci has CFI set if present
 //   6    | ct_label                                        |    CTLABEL
 //   7    | ipv6_src                                        |
 //   8    | ipv6_dst                                        |
@@ -41,9 +41,9 @@ export const FLOW_SIZE = 656;
 export const B_META = 0;
 export const B_ETH = 1;
 export const B_IP4 = 2;
-export const B_VLAN = 3;
+export const B_CT = 3;
 export const B_MPLS = 4;
-export const B_CT = 5;
+export const B_VLAN = 5;
 export const B_CT_LABEL = 6;
 export const B_IPV6_SRC = 7;
 export const B_IPV6_DST = 8;
@@ -83,24 +83,25 @@ export const O_NW_TOS = 44;
 export const O_NW_TTL = 45;
 export const O_TCP_FLAGS = 46;
 
-export const O_VLAN0 = 48;
-export const O_VLAN0_TCI = 50;
-export const O_VLAN1 = 52;
-export const O_VLAN1_TCI = 54;
-export const O_PKT_MARK = 56;
-export const O_SKB_PRIORITY = 60;
+export const O_CT_STATE = 48;
+export const O_CT_NW_PROTO = 49;
+export const O_CT_ZONE = 50;
+export const O_CT_MARK = 52;
+export const O_CT_NW_SRC = 56;
+export const O_CT_NW_DST = 60;
 
 export const O_MPLS_LSE0 = 64;
 export const O_MPLS_LSE1 = 68;
 export const O_MPLS_LSE2 = 72;
 export const O_PACKET_TYPE = 76;
 
-export const O_CT_STATE = 80;
-export const O_CT_NW_PROTO = 81;
-export const O_CT_ZONE = 82;
-export const O_CT_MARK = 84;
-export const O_CT_NW_SRC = 88;
-export const O_CT_NW_DST = 92;
+export const O_VLAN0 = 80;
+export const O_VLAN0_TCI = 82;
+export const O_VLAN1 = 84;
+export const O_VLAN1_TCI = 86;
+export const O_PKT_MARK = 88;
+export const O_SKB_PRIORITY = 92;
+
 export const O_CT_LABEL = 96;
 
 export const O_IPV6_SRC = 112;

@@ -68,7 +68,7 @@ function sameBlocks(entry: usize, map: u64): bool {
 /** The megaflow that the key in KEY hit before, 0 for none. `hash` is keyHash(map). */
 export function exactMatchLookup(map: u64, hash: u32): usize {
   if (base == 0) return 0;
-  const set = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  const set = base + <usize>((hash >> 1) & setMask) * (2 * ENTRY_SIZE);
   if (load<u64>(set, 8) == map && sameBlocks(set, map)) {
     const megaflow = <usize>load<u32>(set);
     if (load<u32>(megaflow, MF_GENERATION) == load<u32>(set, 4)) return megaflow;
@@ -84,7 +84,7 @@ export function exactMatchLookup(map: u64, hash: u32): usize {
 /** The same for a key of blocks 0, 1 and 2, which are at hand: most frames. */
 export function exactMatchLookup3(a: v128, b: v128, c: v128, hash: u32): usize {
   if (base == 0) return 0;
-  let entry = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  let entry = base + <usize>((hash >> 1) & setMask) * (2 * ENTRY_SIZE);
   for (let way = 0; way < 2; way++) {
     const diff = v128.or(
       v128.or(v128.xor(a, v128.load(entry, 16)), v128.xor(b, v128.load(entry, 32))),
@@ -107,7 +107,7 @@ function inUse(entry: usize): bool {
 /** Remembers that the key in KEY hit `megaflow`. */
 export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
   if (base == 0 || <i32>popcnt<u64>(map) > ENTRY_BLOCKS) return;
-  let entry = base + <usize>(hash & setMask) * (2 * ENTRY_SIZE);
+  let entry = base + <usize>((hash >> 1) & setMask) * (2 * ENTRY_SIZE);
   if (inUse(entry)) {
     if (!inUse(entry + ENTRY_SIZE)) {
       entry += ENTRY_SIZE;

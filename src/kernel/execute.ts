@@ -126,15 +126,15 @@ export function executeTag(): u32 {
   return lastTag;
 }
 
-/** Counts an exact-match hit found by the receive loop. */
-export function countExact(megaflow: usize, wireLen: u32, nowMs: u64, tcpFlags: u32): void {
-  exactHits++;
+/** Counts a frame's hit, found by the receive loop. */
+export function countHit(megaflow: usize, exact: bool, wireLen: u32, nowMs: u64, tcpFlags: u32): void {
+  if (exact) exactHits++;
+  else megaflowHits++;
   countFrame(megaflow, wireLen, nowMs, tcpFlags);
 }
 
-/** An exact-match hit found by the receive loop: counts it and runs it. */
-export function runExact(megaflow: usize, tcpFlags: u32): void {
-  countExact(megaflow, load<u32>(PKT, PKT_WIRE_LEN), load<u64>(PKT, PKT_NOW), tcpFlags);
+/** Runs a megaflow that the receive loop has found and counted. */
+export function runCounted(megaflow: usize): void {
   if (run(megaflow)) process();
 }
 
@@ -150,9 +150,10 @@ export function process(): void {
   }
 }
 
-/** The same for a key that the receive loop did not find in the exact-match cache: `hash` is keyHash(map). */
-export function processMissed(map: u64, hash: u32): void {
-  const megaflow = findMegaflow(map, hash);
+/** The same for a key that the receive loop found in no cache. */
+export function processMissed(): void {
+  upcalls++;
+  const megaflow = <usize>upcall();
   if (megaflow == 0) dropReason = DROP_UPCALL;
   else if (run(megaflow)) process();
 }
@@ -169,17 +170,21 @@ function find(): usize {
 }
 
 function findMegaflow(map: u64, hash: u32): usize {
-  if (caching) {
-    const megaflow = megaflowLookup();
-    if (megaflow != 0) {
-      megaflowHits++;
-      count(megaflow);
-      exactMatchInsert(map, hash, megaflow);
-      return megaflow;
-    }
+  const megaflow = cachedMegaflow(map, hash);
+  if (megaflow != 0) {
+    megaflowHits++;
+    count(megaflow);
+    return megaflow;
   }
   upcalls++;
   return <usize>upcall();
+}
+
+/** KEY's megaflow, which the exact-match cache did not have and has now; 0 when there is none. `hash` is keyHash(map). */
+export function cachedMegaflow(map: u64, hash: u32): usize {
+  const megaflow = caching ? megaflowLookup() : 0;
+  if (megaflow != 0) exactMatchInsert(map, hash, megaflow);
+  return megaflow;
 }
 
 function count(megaflow: usize): void {

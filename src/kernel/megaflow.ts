@@ -14,24 +14,34 @@ import {
   NO_QUICK_PORT,
   ST_BLOCK_NUMBERS,
   ST_BLOCKS,
+  ST_BUCKET_MASK,
+  ST_BUCKETS,
   ST_COUNT,
+  ST_DISPLACED,
   ST_HITS,
   ST_MAP,
   ST_MASKS,
   ST_PORT,
   ST_PORT_MASK,
-  ST_SLOT_MASK,
-  ST_SLOTS,
 } from "../datapath/abi.ts";
-import { B_CT, B_META, KEY_BLOCKS } from "../flow/layout.ts";
+import { B_MPLS, B_VLAN, KEY_BLOCKS } from "../flow/layout.ts";
 import { heapAlloc, heapFree } from "./heap.ts";
-import { blockHash, finishHash } from "./key.ts";
-import { KEY, KEY_IN, MASK_IN } from "./memory.ts";
+import { finishHash, pairHash } from "./key.ts";
+import { GROUP, KEY, KEY_IN, MASK_IN, PKT, PKT_KEY_MAP, UNTAGGED_HASH } from "./memory.ts";
 
-const SLOTS_MIN: u32 = 16;
-// The masks of most IPv4 traffic: blocks META, ETH and IP4, and after ct() also CT.
-const FEW_MAP: u64 = 7;
-const FEW_CT_MAP: u64 = 7 | (1 << B_CT);
+const BUCKET_SIZE: usize = 32;
+const BUCKETS_MIN: u32 = 4;
+/**
+ * Every subtable has these blocks, and the masks of most IPv4 traffic no others: META, ETH, IP4, CT, MPLS (every mask has the
+ * packet type) and VLAN (nearly every mask has the tag).
+ */
+const FEW_BLOCKS: usize = 6;
+const FEW_MAP: u64 = 63;
+/** The blocks of them that are zero in an untagged frame. */
+const TAG_MAP: u64 = (1 << B_MPLS) | (1 << B_VLAN);
+const GROUP_SIZE: usize = 4;
+/** From a member of GROUP to the address of the key's bucket in it. */
+const GROUP_BUCKETS: usize = 16;
 const SUBTABLE_SIZE: usize = <usize>ST_MASKS + <usize>KEY_BLOCKS * 16;
 
 // The subtables in the order they are probed: addresses, u32 each.
@@ -62,6 +72,7 @@ export function megaflowInit(at: usize, subtablesMax: u32, recordHeap: usize, ta
   generations = 0;
   removed = 0;
   probes = 0;
+  v128.store(UNTAGGED_HASH, pairHash(i64x2(0, 0), i64x2(0, 0), 2));
 }
 
 export function megaflowCount(): u32 {
@@ -82,76 +93,152 @@ export function megaflowLookup(): usize {
   const meta = v128.load(KEY);
   const eth = v128.load(KEY, 16);
   const ip4 = v128.load(KEY, 32);
-  const ct = v128.load(KEY, <usize>B_CT * 16);
+  const ct = v128.load(KEY, 48);
   const port = i64x2.extract_lane(meta, 0);
-  for (let i: u32 = 0; i < subtables; i++) {
-    const subtable = <usize>load<u32>(order + <usize>i * 4);
-    if ((port & load<i64>(subtable, ST_PORT_MASK)) != load<i64>(subtable, ST_PORT)) continue;
-    probes++;
-    const map = load<u64>(subtable, ST_MAP);
-    let found: usize;
-    if (map == FEW_MAP) found = probeFew(subtable, meta, eth, ip4, ct, false);
-    else if (map == FEW_CT_MAP) found = probeFew(subtable, meta, eth, ip4, ct, true);
-    else found = probe(subtable, KEY);
-    if (found != 0) {
-      store<u32>(subtable, load<u32>(subtable, ST_HITS) + 1, ST_HITS);
-      return found;
+  const tagged = (load<u64>(PKT, PKT_KEY_MAP) & TAG_MAP) != 0;
+  let waiting: usize = 0;
+  for (let i: u32 = 0; ; i++) {
+    if (i < subtables) {
+      const subtable = <usize>load<u32>(order + <usize>i * 4);
+      const possible = (port & load<i64>(subtable, ST_PORT_MASK)) == load<i64>(subtable, ST_PORT);
+      if (load<u64>(subtable, ST_MAP) != FEW_MAP) {
+        if (!possible) continue;
+        probes++;
+        const found = probe(subtable, KEY);
+        if (found != 0) return hit(subtable, found);
+        continue;
+      }
+      // Whether a subtable can have the key is not foreseeable: no branch on it.
+      store<u32>(GROUP + waiting * 4, <u32>subtable);
+      waiting += <usize>possible;
+      if (waiting < GROUP_SIZE) continue;
     }
+    if (waiting == 0) return 0;
+    const found = probeGroup(waiting, meta, eth, ip4, ct, tagged);
+    if (found != 0) return found;
+    if (i >= subtables) return 0;
+    waiting = 0;
+  }
+  return 0; // not reached; asc wants it
+}
+
+function hit(subtable: usize, record: usize): usize {
+  store<u32>(subtable, load<u32>(subtable, ST_HITS) + 1, ST_HITS);
+  return record;
+}
+
+/**
+ * Probes the first `count` subtables in GROUP, all of FEW_MAP, at once: which of them has the key, and whether a bucket has
+ * other records, decides no branch, so that the processor has nothing to guess.
+ */
+function probeGroup(count: usize, meta: v128, eth: v128, ip4: v128, ct: v128, tagged: bool): usize {
+  probes += count;
+  let matches: u32 = 0;
+  for (let k: usize = 0; k < count; k++) {
+    matches |= matchesOf(k, meta, eth, ip4, ct, tagged) << (<u32>k * 4);
+  }
+  for (; matches != 0; matches &= matches - 1) {
+    const slot = <usize>ctz<u32>(matches);
+    const member = GROUP + (slot >> 2) * 4;
+    const record = <usize>load<u32>(<usize>load<u32>(member, GROUP_BUCKETS) + (slot & 3) * 4, 16);
+    const subtable = <usize>load<u32>(member);
+    const diff = v128.or(
+      v128.or(differs(meta, subtable, record, 0), differs(eth, subtable, record, 16)),
+      v128.or(differs(ip4, subtable, record, 32), differs(ct, subtable, record, 48)),
+    );
+    const tags = v128.or(
+      differs(v128.load(KEY, 64), subtable, record, 64),
+      differs(v128.load(KEY, 80), subtable, record, 80),
+    );
+    if (!v128.any_true(v128.or(diff, tags))) return hit(subtable, record);
+  }
+  for (let k: usize = 0; k < count; k++) {
+    const subtable = <usize>load<u32>(GROUP + k * 4);
+    if (load<u32>(subtable, ST_DISPLACED) == 0) continue;
+    const found = probe(subtable, KEY);
+    if (found != 0) return hit(subtable, found);
   }
   return 0;
 }
 
-/** probe() for a mask of FEW_MAP, or of FEW_CT_MAP with `tracked`: no loop over blocks, each masked once. */
-function probeFew(subtable: usize, meta: v128, eth: v128, ip4: v128, ct: v128, tracked: bool): usize {
+/** The slots of the key's own bucket, in the k-th subtable of GROUP, that have its hash: a bit each. */
+function matchesOf(k: usize, meta: v128, eth: v128, ip4: v128, ct: v128, tagged: bool): u32 {
+  const subtable = <usize>load<u32>(GROUP + k * 4);
   const a = v128.and(meta, v128.load(subtable, ST_MASKS));
   const b = v128.and(eth, v128.load(subtable, ST_MASKS + 16));
   const c = v128.and(ip4, v128.load(subtable, ST_MASKS + 32));
   const d = v128.and(ct, v128.load(subtable, ST_MASKS + 48));
-  let sum = blockHash(a, 0) + blockHash(b, 1) + blockHash(c, 2);
-  if (tracked) sum += blockHash(d, B_CT);
-  const hash = finishHash(sum);
-  const slotMask = load<u32>(subtable, ST_SLOT_MASK);
-  const slots = <usize>load<u32>(subtable, ST_SLOTS);
-  for (let i = hash & slotMask; ; i = (i + 1) & slotMask) {
-    const slot = load<u64>(slots + ((<usize>i) << 3));
-    const record = <usize>(slot >> 32);
-    if (record == 0) return 0;
-    if (<u32>slot != hash) continue;
-    let diff = v128.or(
-      v128.or(v128.xor(a, v128.load(record, MF_KEY)), v128.xor(b, v128.load(record, MF_KEY + 16))),
-      v128.xor(c, v128.load(record, MF_KEY + 32)),
-    );
-    if (tracked) diff = v128.or(diff, v128.xor(d, v128.load(record, MF_KEY + 48)));
-    if (!v128.any_true(diff)) return record;
-  }
-  return 0; // not reached; asc wants it
+  const tags = tagged
+    ? pairHash(masked(KEY, subtable + ST_MASKS, 64), masked(KEY, subtable + ST_MASKS, 80), 2)
+    : v128.load(UNTAGGED_HASH);
+  const hash = finishHash(i64x2.add(tags, i64x2.add(pairHash(a, b, 0), pairHash(c, d, 1))));
+  const bucket = bucketOf(subtable, hash);
+  store<u32>(GROUP + k * 4, <u32>bucket, GROUP_BUCKETS);
+  return <u32>i32x4.bitmask(i32x4.eq(i32x4.splat(hash), v128.load(bucket)));
+}
+
+function differs(block: v128, subtable: usize, record: usize, at: usize): v128 {
+  return v128.xor(v128.and(block, v128.load(subtable + at, ST_MASKS)), v128.load(record + at, MF_KEY));
+}
+
+/** A hash is odd: its lowest bit says nothing. */
+function bucketOf(subtable: usize, hash: u32): usize {
+  return (
+    <usize>load<u32>(subtable, ST_BUCKETS) +
+    <usize>((hash >> 1) & load<u32>(subtable, ST_BUCKET_MASK)) * BUCKET_SIZE
+  );
+}
+
+/** Where a record goes whose own bucket is full; there are always two buckets or more. */
+function otherBucket(subtable: usize, bucket: usize): usize {
+  const buckets = <usize>load<u32>(subtable, ST_BUCKETS);
+  return buckets + ((bucket - buckets) ^ BUCKET_SIZE);
 }
 
 function maskedHash(subtable: usize, key: usize): u32 {
-  const blocks = load<u32>(subtable, ST_BLOCKS);
-  let sum: u64 = 0;
-  let mask = subtable + ST_MASKS;
-  for (let i: u32 = 0; i < blocks; i++) {
-    const number = <usize>load<u8>(subtable + <usize>i, ST_BLOCK_NUMBERS);
-    sum += blockHash(v128.and(v128.load(key + number * 16), v128.load(mask)), number);
-    mask += 16;
+  const masks = subtable + ST_MASKS;
+  let sum = i64x2.add(
+    pairHash(masked(key, masks, 0), masked(key, masks, 16), 0),
+    pairHash(masked(key, masks, 32), masked(key, masks, 48), 1),
+  );
+  sum = i64x2.add(sum, pairHash(masked(key, masks, 64), masked(key, masks, 80), 2));
+  const blocks = <usize>load<u32>(subtable, ST_BLOCKS);
+  for (let i = FEW_BLOCKS; i < blocks; ) {
+    const number = <usize>load<u8>(subtable + i, ST_BLOCK_NUMBERS);
+    const block = v128.and(v128.load(key + number * 16), v128.load(masks + i * 16));
+    i++;
+    if (number & 1) {
+      sum = i64x2.add(sum, pairHash(i64x2(0, 0), block, number >> 1));
+    } else if (i < blocks && <usize>load<u8>(subtable + i, ST_BLOCK_NUMBERS) == number + 1) {
+      const odd = v128.and(v128.load(key + number * 16, 16), v128.load(masks + i * 16));
+      sum = i64x2.add(sum, pairHash(block, odd, number >> 1));
+      i++;
+    } else {
+      sum = i64x2.add(sum, pairHash(block, i64x2(0, 0), number >> 1));
+    }
   }
   return finishHash(sum);
 }
 
+function masked(key: usize, masks: usize, at: usize): v128 {
+  return v128.and(v128.load(key + at), v128.load(masks + at));
+}
+
 function probe(subtable: usize, key: usize): usize {
   const hash = maskedHash(subtable, key);
-  const slotMask = load<u32>(subtable, ST_SLOT_MASK);
-  const slots = <usize>load<u32>(subtable, ST_SLOTS);
-  let i = hash & slotMask;
-  while (true) {
-    const slot = slots + ((<usize>i) << 3);
-    const record = <usize>load<u32>(slot, 4);
-    if (record == 0) return 0;
-    if (load<u32>(slot) == hash && sameMasked(subtable, key, record)) return record;
-    i = (i + 1) & slotMask;
+  const bucket = bucketOf(subtable, hash);
+  const found = probeBucket(subtable, key, bucket, hash);
+  if (found != 0 || load<u32>(subtable, ST_DISPLACED) == 0) return found;
+  return probeBucket(subtable, key, otherBucket(subtable, bucket), hash);
+}
+
+function probeBucket(subtable: usize, key: usize, bucket: usize, hash: u32): usize {
+  let matches = i32x4.bitmask(i32x4.eq(i32x4.splat(hash), v128.load(bucket)));
+  for (; matches != 0; matches &= matches - 1) {
+    const record = <usize>load<u32>(bucket + <usize>ctz<i32>(matches) * 4, 16);
+    if (sameMasked(subtable, key, record)) return record;
   }
-  return 0; // not reached; asc wants it
+  return 0;
 }
 
 function sameMasked(subtable: usize, key: usize, record: usize): bool {
@@ -160,8 +247,8 @@ function sameMasked(subtable: usize, key: usize, record: usize): bool {
   let at = record + MF_KEY;
   for (let i: u32 = 0; i < blocks; i++) {
     const number = <usize>load<u8>(subtable + <usize>i, ST_BLOCK_NUMBERS);
-    const masked = v128.and(v128.load(key + number * 16), v128.load(mask));
-    if (v128.any_true(v128.xor(masked, v128.load(at)))) return false;
+    const block = v128.and(v128.load(key + number * 16), v128.load(mask));
+    if (v128.any_true(v128.xor(block, v128.load(at)))) return false;
     mask += 16;
     at += 16;
   }
@@ -170,7 +257,7 @@ function sameMasked(subtable: usize, key: usize, record: usize): bool {
 
 /** The subtable whose mask is MASK_IN, made when there is none; 0 when there is no room. */
 function subtableFor(): usize {
-  let map: u64 = 0;
+  let map = FEW_MAP;
   for (let b: usize = 0; b < <usize>KEY_BLOCKS; b++) {
     if (v128.any_true(v128.load(MASK_IN + b * 16))) map |= (<u64>1) << b;
   }
@@ -181,15 +268,16 @@ function subtableFor(): usize {
   if (subtables == orderMax) return 0;
   const subtable = heapAlloc(tables, SUBTABLE_SIZE);
   if (subtable == 0) return 0;
-  const slots = heapAlloc(tables, <usize>SLOTS_MIN * 8);
-  if (slots == 0) {
+  const buckets = heapAlloc(tables, <usize>BUCKETS_MIN * BUCKET_SIZE);
+  if (buckets == 0) {
     heapFree(tables, subtable, SUBTABLE_SIZE);
     return 0;
   }
-  memory.fill(slots, 0, <usize>SLOTS_MIN * 8);
+  memory.fill(buckets, 0, <usize>BUCKETS_MIN * BUCKET_SIZE);
   store<u32>(subtable, <u32>popcnt<u64>(map), ST_BLOCKS);
-  store<u32>(subtable, SLOTS_MIN - 1, ST_SLOT_MASK);
-  store<u32>(subtable, <u32>slots, ST_SLOTS);
+  store<u32>(subtable, BUCKETS_MIN - 1, ST_BUCKET_MASK);
+  store<u32>(subtable, <u32>buckets, ST_BUCKETS);
+  store<u32>(subtable, 0, ST_DISPLACED);
   store<u32>(subtable, 0, ST_COUNT);
   store<u64>(subtable, map, ST_MAP);
   store<u32>(subtable, 0, ST_HITS);
@@ -220,36 +308,95 @@ function dropSubtable(subtable: usize): void {
   while (subtableAt(n) != subtable) n++;
   for (; n + 1 < subtables; n++) store<u32>(order + <usize>n * 4, load<u32>(order + <usize>n * 4, 4));
   subtables--;
-  heapFree(tables, <usize>load<u32>(subtable, ST_SLOTS), (<usize>load<u32>(subtable, ST_SLOT_MASK) + 1) * 8);
+  freeBuckets(<usize>load<u32>(subtable, ST_BUCKETS), load<u32>(subtable, ST_BUCKET_MASK) + 1);
   heapFree(tables, subtable, SUBTABLE_SIZE);
 }
 
-function putSlot(subtable: usize, hash: u32, record: u32): void {
-  const slotMask = load<u32>(subtable, ST_SLOT_MASK);
-  const slots = <usize>load<u32>(subtable, ST_SLOTS);
-  let i = hash & slotMask;
-  while (load<u32>(slots + ((<usize>i) << 3), 4) != 0) i = (i + 1) & slotMask;
-  store<u32>(slots + ((<usize>i) << 3), hash);
-  store<u32>(slots + ((<usize>i) << 3), record, 4);
+function freeBuckets(buckets: usize, count: u32): void {
+  heapFree(tables, buckets, <usize>count * BUCKET_SIZE);
 }
 
-/** Doubles the slots when half of them are in use; false when there is no room. */
-function grow(subtable: usize): bool {
-  const count = load<u32>(subtable, ST_COUNT);
-  const oldSize = load<u32>(subtable, ST_SLOT_MASK) + 1;
-  if (count * 2 < oldSize) return true;
-  const old = <usize>load<u32>(subtable, ST_SLOTS);
-  const slots = heapAlloc(tables, <usize>oldSize * 16);
-  if (slots == 0) return false;
-  memory.fill(slots, 0, <usize>oldSize * 16);
-  store<u32>(subtable, oldSize * 2 - 1, ST_SLOT_MASK);
-  store<u32>(subtable, <u32>slots, ST_SLOTS);
-  for (let i: u32 = 0; i < oldSize; i++) {
-    const slot = old + ((<usize>i) << 3);
-    const record = load<u32>(slot, 4);
-    if (record != 0) putSlot(subtable, load<u32>(slot), record);
+/** Puts a record into its own bucket, or else the other; false when both are full. */
+function place(subtable: usize, hash: u32, record: u32): bool {
+  const own = bucketOf(subtable, hash);
+  if (placeIn(own, hash, record)) return true;
+  if (!placeIn(otherBucket(subtable, own), hash, record)) return false;
+  store<u32>(subtable, load<u32>(subtable, ST_DISPLACED) + 1, ST_DISPLACED);
+  return true;
+}
+
+function placeIn(bucket: usize, hash: u32, record: u32): bool {
+  for (let at = bucket; at < bucket + 16; at += 4) {
+    if (load<u32>(at) != 0) continue;
+    store<u32>(at, hash);
+    store<u32>(at, record, 16);
+    return true;
   }
-  heapFree(tables, old, <usize>oldSize * 8);
+  return false;
+}
+
+/** Takes a record out of its bucket. */
+function displace(subtable: usize, record: usize): void {
+  const own = bucketOf(subtable, load<u32>(record, MF_HASH));
+  if (takeFrom(own, record)) return;
+  takeFrom(otherBucket(subtable, own), record);
+  store<u32>(subtable, load<u32>(subtable, ST_DISPLACED) - 1, ST_DISPLACED);
+}
+
+function takeFrom(bucket: usize, record: usize): bool {
+  for (let at = bucket; at < bucket + 16; at += 4) {
+    if (load<u32>(at, 16) != <u32>record) continue;
+    store<u32>(at, 0);
+    store<u32>(at, 0, 16);
+    return true;
+  }
+  return false;
+}
+
+/** Places a record, in more buckets when half of their slots are in use or its two are full; false when there is no room. */
+function placeGrowing(subtable: usize, hash: u32, record: u32): bool {
+  const slots = (load<u32>(subtable, ST_BUCKET_MASK) + 1) * 4;
+  if (load<u32>(subtable, ST_COUNT) * 2 < slots && place(subtable, hash, record)) return true;
+  do {
+    if (!grow(subtable)) return false;
+  } while (!place(subtable, hash, record));
+  return true;
+}
+
+/** Doubles the buckets, or more where that is not enough; false when there is no room. */
+function grow(subtable: usize): bool {
+  const oldCount = load<u32>(subtable, ST_BUCKET_MASK) + 1;
+  const old = <usize>load<u32>(subtable, ST_BUCKETS);
+  const oldDisplaced = load<u32>(subtable, ST_DISPLACED);
+  for (let count = oldCount * 2; ; count *= 2) {
+    const buckets = heapAlloc(tables, <usize>count * BUCKET_SIZE);
+    if (buckets == 0) {
+      store<u32>(subtable, oldCount - 1, ST_BUCKET_MASK);
+      store<u32>(subtable, <u32>old, ST_BUCKETS);
+      store<u32>(subtable, oldDisplaced, ST_DISPLACED);
+      return false;
+    }
+    memory.fill(buckets, 0, <usize>count * BUCKET_SIZE);
+    store<u32>(subtable, count - 1, ST_BUCKET_MASK);
+    store<u32>(subtable, <u32>buckets, ST_BUCKETS);
+    store<u32>(subtable, 0, ST_DISPLACED);
+    if (placeAll(subtable, old, oldCount)) {
+      freeBuckets(old, oldCount);
+      return true;
+    }
+    freeBuckets(buckets, count);
+  }
+  return false; // not reached; asc wants it
+}
+
+function placeAll(subtable: usize, buckets: usize, count: u32): bool {
+  const end = buckets + <usize>count * BUCKET_SIZE;
+  for (let bucket = buckets; bucket < end; bucket += BUCKET_SIZE) {
+    for (let at = bucket; at < bucket + 16; at += 4) {
+      const record = load<u32>(at, 16);
+      if (record != 0 && !place(subtable, load<u32>(at), record)) return false;
+    }
+  }
   return true;
 }
 
@@ -271,8 +418,10 @@ export function megaflowInsert(program: usize, words: u32): usize {
   if (subtable == 0) return 0;
   const blocks = <usize>load<u32>(subtable, ST_BLOCKS);
   const size = <usize>MF_KEY + blocks * 32 + <usize>words * 4;
-  const record = grow(subtable) ? heapAlloc(records, size) : 0;
-  if (record == 0) {
+  const hash = maskedHash(subtable, KEY_IN);
+  const record = heapAlloc(records, size);
+  if (record == 0 || !placeGrowing(subtable, hash, <u32>record)) {
+    if (record != 0) heapFree(records, record, size);
     if (load<u32>(subtable, ST_COUNT) == 0) dropSubtable(subtable);
     return 0;
   }
@@ -288,9 +437,7 @@ export function megaflowInsert(program: usize, words: u32): usize {
   }
   setProgram(record, record + MF_KEY + blocks * 16, program, words);
   notePort(subtable, record);
-  const hash = maskedHash(subtable, KEY_IN);
   store<u32>(record, hash, MF_HASH);
-  putSlot(subtable, hash, <u32>record);
   store<u32>(subtable, load<u32>(subtable, ST_COUNT) + 1, ST_COUNT);
   megaflows++;
   return record;
@@ -298,9 +445,8 @@ export function megaflowInsert(program: usize, words: u32): usize {
 
 /** Keeps ST_PORT true of the subtable that `record` is about to join. */
 function notePort(subtable: usize, record: usize): void {
-  const hasMeta = (load<u64>(subtable, ST_MAP) & (1 << B_META)) != 0;
-  const mask = hasMeta ? load<u64>(subtable, ST_MASKS) : 0;
-  const port = hasMeta ? load<u64>(record, MF_KEY) : 0;
+  const mask = load<u64>(subtable, ST_MASKS);
+  const port = load<u64>(record, MF_KEY);
   if (load<u32>(subtable, ST_COUNT) == 0) {
     store<u64>(subtable, port, ST_PORT);
     store<u64>(subtable, mask, ST_PORT_MASK);
@@ -313,21 +459,7 @@ function notePort(subtable: usize, record: usize): void {
 /** Removes a megaflow; what still refers to it notices by its generation. */
 export function megaflowRemove(record: usize): void {
   const subtable = <usize>load<u32>(record, MF_SUBTABLE);
-  const slotMask = load<u32>(subtable, ST_SLOT_MASK);
-  const slots = <usize>load<u32>(subtable, ST_SLOTS);
-  let hole = load<u32>(record, MF_HASH) & slotMask;
-  while (load<u32>(slots + ((<usize>hole) << 3), 4) != <u32>record) hole = (hole + 1) & slotMask;
-  // Close the gap: move back each later entry of the run that may stand in the hole.
-  for (let i = (hole + 1) & slotMask; ; i = (i + 1) & slotMask) {
-    const slot = slots + ((<usize>i) << 3);
-    if (load<u32>(slot, 4) == 0) break;
-    const home = load<u32>(slot) & slotMask;
-    if (((i - home) & slotMask) >= ((i - hole) & slotMask)) {
-      store<u64>(slots + ((<usize>hole) << 3), load<u64>(slot));
-      hole = i;
-    }
-  }
-  store<u64>(slots + ((<usize>hole) << 3), 0);
+  displace(subtable, record);
   store<u32>(record, ++generations, MF_GENERATION);
   // The frame at hand may still be running its program, and read its tag: the link takes the place of the hash.
   store<u32>(record, <u32>removed, MF_HASH);

@@ -5,7 +5,9 @@
 //   0x10000  PKT   the frame being worked on (below)
 //   0x10100  KEY   its flow key, KEY_SIZE bytes, zero where the frame has nothing
 //   0x10400  SAVE  PKT and KEY of the frames that a clone or a sample interrupts, CLONE_DEPTH_MAX deep
-//   0x1e000  HASH_KEYS  two random odd u64 per key block (hash.ts of each cache multiplies with them)
+//   0x1d800  GROUP      the subtables that are probed at once, and the key's bucket in each (megaflow.ts)
+//   0x1d900  UNTAGGED_HASH  pairHash of two zero blocks as MPLS and VLAN
+//   0x1e000  HASH_KEYS  random numbers, 16 bytes per key block (key.ts)
 //   0x1e400  KEY_IN     a flow key from the host, KEY_SIZE bytes
 //   0x1e800  MASK_IN    a mask from the host, KEY_SIZE bytes
 //   0x20000  HEAP  regions whose sizes the host chooses at start (kernel.ts, init), each 64-byte aligned:
@@ -18,6 +20,8 @@ import { KEY_SIZE } from "../flow/layout.ts";
 export const PKT: usize = 0x10000;
 export const KEY: usize = 0x10100;
 export const SAVE: usize = 0x10400;
+export const GROUP: usize = 0x1d800;
+export const UNTAGGED_HASH: usize = 0x1d900;
 export const HASH_KEYS: usize = 0x1e000;
 export const KEY_IN: usize = 0x1e400;
 export const MASK_IN: usize = 0x1e800;

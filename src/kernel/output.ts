@@ -113,7 +113,7 @@ export function output(port: u32): void {
 export function outputUnchanged(ptr: usize, len: u32, wireLen: u32, port: u32, index: u32): void {
   const d = descriptor();
   v128.store(d, i32x4(<i32>ptr, len, wireLen, port));
-  store<u64>(d, <u64>index | (<u64>OUT_KIND_PORT << 32), OUT_FRAME);
+  store<u64>(d, <u64>index | ((<u64>OUT_KIND_PORT) << 32), OUT_FRAME);
 }
 
 /** Hands the frame and its key to userspace action `index`; false when the output memory is full. */

@@ -1,8 +1,8 @@
 // The receive loop: one call takes a batch of frames, each frame to its end before the next begins.
 //
 // The common frame (untagged IPv4 without options or fragments, TCP or UDP) has its key built here from three vector
-// loads and is looked up in the exact-match cache without a store between, and when its megaflow does nothing but send it
-// on, that is all there is; every other frame goes through parse().
+// loads and is looked up in the exact-match cache without a store between; when its megaflow does nothing but send it on,
+// that is all there is. Every other frame goes through parse().
 import {
   DROP_NONE,
   DROP_PIPELINE,
@@ -26,7 +26,8 @@ import {
 } from "../datapath/abi.ts";
 import { exactMatchJudge, exactMatchLookup3 } from "./exact-match.ts";
 import {
-  countExact,
+  cachedMegaflow,
+  countHit,
   exactHits,
   executeBegin,
   executeDropReason,
@@ -34,10 +35,10 @@ import {
   megaflowHits,
   process,
   processMissed,
-  runExact,
+  runCounted,
   upcalls,
 } from "./execute.ts";
-import { blockHash, clearBlocks, finishHash } from "./key.ts";
+import { clearBlocks, hash4 } from "./key.ts";
 import { megaflowReclaim, rankSubtables } from "./megaflow.ts";
 import {
   KEY,
@@ -126,13 +127,18 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
   const meta = i32x4(bswap<i32>(load<u32>(frame, FRAME_IN_PORT)), 0, 0, 0);
   const eth = i8x16.replace_lane(i8x16.replace_lane(v128.load(ptr), 14, proto), 15, 0);
   const ip4 = i32x4.replace_lane(v128.load(ptr, 26), 3, tail);
-  const hash = finishHash(blockHash(meta, 0) + blockHash(eth, 1) + blockHash(ip4, 2));
-  const megaflow = exactMatchLookup3(meta, eth, ip4, hash);
+  const hash = hash4(meta, eth, ip4, i64x2(0, 0));
+  let megaflow = exactMatchLookup3(meta, eth, ip4, hash);
+  const exact = megaflow != 0;
+  if (!exact) {
+    setCommonKey(meta, eth, ip4);
+    megaflow = cachedMegaflow(FAST_MAP, hash);
+  }
   if (megaflow != 0) {
+    countHit(megaflow, exact, wireLen, load<u64>(frame, FRAME_TIME), flags);
     const port = load<u32>(megaflow, MF_QUICK_PORT);
     if (port != <u32>NO_QUICK_PORT) {
-      // Straight to its port: nobody will ask for PKT or KEY.
-      countExact(megaflow, wireLen, load<u64>(frame, FRAME_TIME), flags);
+      // Straight to its port: nobody will ask for PKT.
       outputUnchanged(ptr, len, wireLen, port, index);
       v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
       return true;
@@ -140,20 +146,24 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
   }
 
   begin(frame, index);
-  const stale = load<u64>(PKT, PKT_KEY_MAP);
-  if (stale & ~FAST_MAP) clearBlocks(stale & ~FAST_MAP);
-  v128.store(KEY, meta);
-  v128.store(KEY, eth, 16);
-  v128.store(KEY, ip4, 32);
+  if (exact) setCommonKey(meta, eth, ip4);
   store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
   store<u32>(PKT, 14, PKT_L3);
   store<u32>(PKT, 34, PKT_L4);
   store<u32>(PKT, 12, PKT_TYPE_OFFSET);
-  store<u64>(PKT, FAST_MAP, PKT_KEY_MAP);
-  if (megaflow != 0) runExact(megaflow, flags);
-  else processMissed(FAST_MAP, hash);
+  if (megaflow != 0) runCounted(megaflow);
+  else processMissed();
   end(verdict, DROP_NONE);
   return true;
+}
+
+function setCommonKey(meta: v128, eth: v128, ip4: v128): void {
+  const stale = load<u64>(PKT, PKT_KEY_MAP) & ~FAST_MAP;
+  if (stale) clearBlocks(stale);
+  v128.store(KEY, meta);
+  v128.store(KEY, eth, 16);
+  v128.store(KEY, ip4, 32);
+  store<u64>(PKT, FAST_MAP, PKT_KEY_MAP);
 }
 
 /** Any frame at all. */

@@ -3,8 +3,11 @@
 import { ARP_OP, type Field, NW_TOS, type Subfield } from "../flow/field.ts";
 import { FLOW_WORDS, Flow } from "../flow/flow.ts";
 import {
-  KEY_SIZE,
-  O_CT_STATE,
+  B_CT,
+  B_CT_LABEL,
+  B_META,
+  B_TUN,
+  BLOCK_SIZE,
   O_DL_DST,
   O_DL_SRC,
   O_METADATA,
@@ -259,10 +262,8 @@ function checkField(field: Field): void {
 
 /** Whether a change of the field must reach the frame by a datapath action. Tunnel fields count when they are sent. */
 export function isHeader(field: Field): boolean {
-  const o = field.offset;
-  return (
-    o < KEY_SIZE && !(o >= O_CT_STATE && o < O_CT_STATE + 32) && !(o >= O_TUN_ID && o < KEY_SIZE) && o >= 16
-  );
+  const block = Math.floor(field.offset / BLOCK_SIZE);
+  return block !== B_META && block !== B_CT && block !== B_CT_LABEL && block < B_TUN;
 }
 
 /** The (word, mask, value) triples that put `value` where `mask` has bits; both are whole keys. */

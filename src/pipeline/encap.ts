@@ -6,6 +6,7 @@ import type { DatapathAction } from "../datapath/action.ts";
 import type { Flow } from "../flow/flow.ts";
 import {
   O_CT_NW_SRC,
+  O_CT_STATE,
   O_CT_TP_SRC,
   O_DL_DST,
   O_DL_SRC,
@@ -21,6 +22,7 @@ import {
   O_PACKET_TYPE,
   O_PKT_MARK,
   O_TUN_ID,
+  O_VLAN0,
   O_VLAN0_TCI,
   VLAN_CFI,
 } from "../flow/layout.ts";
@@ -72,7 +74,8 @@ export interface PendingHeaders {
 /** The parts of a key that describe the frame's headers. */
 const HEADERS: readonly (readonly [from: number, to: number])[] = [
   [O_CT_TP_SRC, O_CT_TP_SRC + 4],
-  [O_DL_DST, O_PKT_MARK],
+  [O_DL_DST, O_CT_STATE],
+  [O_VLAN0, O_PKT_MARK],
   [O_MPLS_LSE0, O_PACKET_TYPE],
   [O_CT_NW_SRC, O_CT_NW_SRC + 8],
   [O_IPV6_SRC, O_TUN_ID],

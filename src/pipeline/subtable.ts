@@ -302,10 +302,10 @@ function segmentMasks(): Int32Array[] {
   segmentOf.fill(L3, L.O_NW_PROTO, L.O_TP_SRC);
   segmentOf.fill(L4, L.O_TP_SRC, L.O_NW_TOS);
   segmentOf.fill(L3, L.O_NW_TOS, L.O_TCP_FLAGS);
-  segmentOf.fill(L4, L.O_TCP_FLAGS, L.O_VLAN0);
+  segmentOf.fill(L4, L.O_TCP_FLAGS, L.O_TCP_FLAGS + 2);
   segmentOf.fill(L2, L.O_VLAN0, L.O_PKT_MARK);
   segmentOf.fill(L2, L.O_MPLS_LSE0, L.O_PACKET_TYPE);
-  segmentOf.fill(L3, L.O_CT_NW_SRC, L.O_CT_LABEL);
+  segmentOf.fill(L3, L.O_CT_NW_SRC, L.O_CT_NW_DST + 4);
   segmentOf.fill(L3, L.O_IPV6_SRC, L.O_ND_TARGET);
   segmentOf.fill(L4, L.O_ND_TARGET, L.O_IPV6_LABEL);
   segmentOf.fill(L3, L.O_IPV6_LABEL, L.O_IGMP_GROUP);
