@@ -1,5 +1,6 @@
 // A bridge: ports, a pipeline and a datapath together are a switch. It runs the datapath over staged frames, lets time
 // pass between them, and keeps the installed megaflows true to the tables.
+import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../datapath/conntrack-settings.ts";
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
@@ -26,6 +27,7 @@ export interface BridgeOptions {
   readonly megaflowsMax?: number;
   /** VLAN tags that are looked at. */
   readonly vlanLimit?: number;
+  readonly conntrack?: ConntrackSettings;
 }
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
@@ -42,6 +44,8 @@ const SWEEP_INTERVAL_MS = 500;
 export class Bridge {
   readonly pipeline: Pipeline;
   readonly datapath: Datapath;
+  /** Limits, timeouts and flushing of connections. */
+  readonly conntrack: ConntrackControl;
   /** The bridge's clock: the time of the last frame or timer, ms. */
   nowMs = 0;
   /** Told of each flow with send_flow_rem that is gone, when its last traffic has been counted. */
@@ -53,7 +57,9 @@ export class Bridge {
   constructor(options: BridgeOptions) {
     const { ports, failMode, exactEntries, connectionsMax, megaflowsMax, vlanLimit } = options;
     const seed = options.seed ?? 1;
-    this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed });
+    const { conntrack = {} } = options;
+    const ctTimeouts = policyNumbers(conntrack);
+    this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed, ctTimeouts });
     this.pipeline.onRemoved = (rule, reason, nowMs) => {
       if (rule.sendFlowRem && this.onFlowRemoved !== null) this.#removed.push({ rule, reason, nowMs });
     };
@@ -67,6 +73,8 @@ export class Bridge {
       ...(vlanLimit === undefined ? {} : { vlanLimit }),
     });
     this.datapath.afterUpcall = () => this.#revalidateStale();
+    this.conntrack = new ConntrackControl(this.datapath.kernel);
+    this.conntrack.apply(conntrack);
   }
 
   /** Applies flow-mods as one bundle, all or nothing; throws MegaflowError, and nothing has changed then. */

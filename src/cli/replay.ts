@@ -8,13 +8,14 @@ import { countConnections } from "../datapath/conntrack-dump.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
 import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
+import { addConntrackOptions, type ConntrackOptions, conntrackSettings } from "./conntrack-options.ts";
 import { EXIT_UNFINISHED } from "./exit.ts";
 import { LoopCapture } from "./loop-capture.ts";
 import { Progress } from "./progress.ts";
 import { applyBundle, loadSwitch, readSwitchFiles, type SwitchFiles } from "./switch-files.ts";
 import { addSwitchOptions, describeSwitch, type SwitchOptions } from "./switch-options.ts";
 
-interface ReplayOptions extends SwitchOptions {
+interface ReplayOptions extends SwitchOptions, ConntrackOptions {
   in: string[];
   at: string[];
   outDir?: string;
@@ -52,7 +53,7 @@ export function register(program: Command): void {
       "Sends the frames of captures through a bridge with the given OpenFlow tables, on the captures' clock, and says what " +
         "became of them. Several captures are merged in time order.",
     );
-  addSwitchOptions(command)
+  addConntrackOptions(addSwitchOptions(command))
     .option(
       "--in <NO=CAPTURE...>",
       "frames received on port NO: pcap or pcapng, gzip or not, - for standard input; repeatable",
@@ -131,6 +132,7 @@ async function replay(options: ReplayOptions): Promise<void> {
     failMode: described.failMode,
     settings: described.settings,
     vlanLimit: described.vlanLimit,
+    conntrack: conntrackSettings(options, described.conntrack),
     cache: options.cache,
     seed: wholeNumber(options.seed, "--seed", 0),
   });

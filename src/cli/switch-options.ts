@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { type BridgeConfig, readLab } from "../control/config/lab.ts";
 import { readTlvMap } from "../control/openflow/tlv-file.ts";
+import type { ConntrackSettings } from "../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { FailMode } from "../pipeline/pipeline.ts";
 import type { PortOptions } from "../pipeline/port-table.ts";
@@ -34,6 +35,8 @@ export interface SwitchDescription {
   readonly localName: string;
   readonly bridgeName: string;
   readonly settings: PipelineSettings;
+  /** As --config has it. */
+  readonly conntrack: ConntrackSettings;
   /** VLAN tags that are looked at. */
   readonly vlanLimit: number;
 }
@@ -100,6 +103,7 @@ export function describeSwitch(options: SwitchOptions, others: readonly string[]
     localName: config === null && options.bridge === undefined ? "LOCAL" : bridgeName,
     bridgeName,
     settings: { ...config?.settings, ...(tlvMap === undefined ? {} : { tlvMap: readTlvMap(tlvMap) }) },
+    conntrack: config?.conntrack ?? {},
     vlanLimit: config?.vlanLimit ?? 1,
   };
   checkStdin([options.config, described.flows, described.groups, described.meters, ...others]);

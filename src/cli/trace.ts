@@ -1,5 +1,7 @@
 // `megaflow trace`: what `ovs-appctl ofproto/trace` prints, for tables read from files.
+
 import type { Command } from "commander";
+import { policyNumbers } from "../datapath/conntrack-settings.ts";
 import { O_IN_PORT } from "../flow/layout.ts";
 import { OFPP_MAX } from "../pipeline/action.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
@@ -60,6 +62,7 @@ function traceText(words: readonly string[], options: TraceOptions): string {
   if (inPort > 0 && inPort < OFPP_MAX) ports.add(ports.get(inPort) ?? { no: inPort, name: String(inPort) });
   const pipeline = new Pipeline({
     ...described.settings,
+    ctTimeouts: policyNumbers(described.conntrack),
     ports,
     failMode: described.failMode,
     seed: 0,

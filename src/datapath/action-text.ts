@@ -193,6 +193,7 @@ function formatCt(action: Extract<DatapathAction, { type: "ct" }>): string {
     parts.push(`label=${hex(wide(action.label.value))}${exact}`);
   }
   if (action.alg !== null) parts.push(`helper=${action.alg}`);
+  if (action.timeout !== undefined) parts.push(`timeout=${action.timeout}`);
   if (action.nat !== null) parts.push(formatNat(action.nat));
   return parts.length === 0 ? "ct" : `ct(${parts.join(",")})`;
 }

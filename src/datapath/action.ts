@@ -64,6 +64,8 @@ export type DatapathAction =
       readonly label: { readonly value: Uint8Array; readonly mask: Uint8Array } | null;
       readonly nat: CtNat | null;
       readonly alg: "ftp" | "tftp" | null;
+      /** The number of the zone's timeout policy, for what is printed: the kernel knows its zones. */
+      readonly timeout?: number;
     }
   | { readonly type: "ct_clear" }
   | { readonly type: "recirc"; readonly id: number }

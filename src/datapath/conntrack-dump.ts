@@ -128,7 +128,8 @@ export function countConnections(kernel: Kernel, nowMs: number): number {
   return count;
 }
 
-function* indices(kernel: Kernel, nowMs: number): Generator<number> {
+/** The places of the connections alive at `nowMs`. */
+export function* indices(kernel: Kernel, nowMs: number): Generator<number> {
   const now = BigInt(Math.floor(nowMs));
   for (let i = 0; ; i++) {
     i = kernel.exports.conntrackNext(i, now);
@@ -137,7 +138,8 @@ function* indices(kernel: Kernel, nowMs: number): Generator<number> {
   }
 }
 
-function readConnection(kernel: Kernel, index: number, nowMs: number): Connection {
+/** The connection at a place. */
+export function readConnection(kernel: Kernel, index: number, nowMs: number): Connection {
   const { bytes, view } = kernel;
   const hot: number = kernel.exports.conntrackHot(index) >>> 0;
   const cold: number = kernel.exports.conntrackCold(index) >>> 0;

@@ -38,6 +38,7 @@ export function translateConntrack(ctx: Context, step: Step, last: boolean): voi
 
   const markMask = wc.get32(O_CT_MARK);
   const labelSet = (w[LABEL_WORD]! | w[LABEL_WORD + 1]! | w[LABEL_WORD + 2]! | w[LABEL_WORD + 3]!) !== 0;
+  const timeout = action.commit ? ctx.host.settings.ctTimeouts?.get(zone) : undefined;
   const made: DatapathAction = {
     type: "ct",
     commit: action.commit,
@@ -47,6 +48,7 @@ export function translateConntrack(ctx: Context, step: Step, last: boolean): voi
     label: labelSet ? labelOf(ctx) : null,
     nat,
     alg: action.alg,
+    ...(timeout === undefined ? {} : { timeout }),
   };
   ctx.actions.push(made);
   wc.set32(O_CT_MARK, oldMarkMask);

@@ -16,4 +16,6 @@ export interface PipelineSettings {
   readonly tlvMap?: TlvMap;
   /** Limits of flow tables, by table number. */
   readonly flowTables?: ReadonlyMap<number, FlowTableOptions>;
+  /** Zones whose connections have a timeout policy, and its number: what a ct(commit) shows of it. */
+  readonly ctTimeouts?: ReadonlyMap<number, number>;
 }

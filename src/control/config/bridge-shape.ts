@@ -1,5 +1,6 @@
 // The keys of a bridge: its files and ports, and columns of the Bridge table of ovs-vswitchd.conf.db(5) under their own names
 // (those of other_config too, with `_` for `-`).
+import { CT_LIMIT_MAX, CT_TIMEOUT_MAX, ZONE_MAX } from "../../datapath/conntrack-settings.ts";
 import { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import { PORT, vlans } from "./port-shape.ts";
@@ -14,6 +15,7 @@ import {
   record,
   required,
   type Shape,
+  type ShapeOf,
   text,
   whole,
 } from "./shape.ts";
@@ -35,6 +37,41 @@ const tlvMap: Shape<TlvMap> = {
   },
 };
 
+const seconds = optional(whole(0, CT_TIMEOUT_MAX));
+
+/** By the names of CT_Timeout_Policy. */
+const TIMEOUTS = record("timeouts", {
+  tcpSynSent: seconds,
+  tcpSynRecv: seconds,
+  tcpEstablished: seconds,
+  tcpFinWait: seconds,
+  tcpTimeWait: seconds,
+  tcpClose: seconds,
+  tcpCloseWait: seconds,
+  tcpLastAck: seconds,
+  tcpSynSent2: seconds,
+  tcpRetransmit: seconds,
+  tcpUnack: seconds,
+  udpFirst: seconds,
+  udpSingle: seconds,
+  udpMultiple: seconds,
+  icmpFirst: seconds,
+  icmpReply: seconds,
+});
+
+const CONNTRACK = record("conntrack", {
+  defaultLimit: optional(whole(0, CT_LIMIT_MAX)),
+  zones: optional(
+    mapOf(
+      `a zone (0 to ${ZONE_MAX})`,
+      (key) => (/^\d+$/.test(key) && Number(key) <= ZONE_MAX ? Number(key) : undefined),
+      record("a zone", { limit: optional(whole(0, CT_LIMIT_MAX)), timeouts: optional(TIMEOUTS) }),
+    ),
+  ),
+});
+
+export type ConntrackKeys = ShapeOf<typeof CONNTRACK>;
+
 const BRIDGE_FIELDS = {
   failMode: optional(oneOf("secure", "standalone")),
   flows: optional(text),
@@ -48,6 +85,7 @@ const BRIDGE_FIELDS = {
   /** 0: as many as the datapath can, which is two. OVS has it in the table Open_vSwitch, for all bridges. */
   vlanLimit: optional(whole(0, SECONDS_MAX)),
   tlvMap: optional(tlvMap),
+  conntrack: optional(CONNTRACK),
 } satisfies Fields;
 
 export type BridgeKeys = RecordOf<typeof BRIDGE_FIELDS>;

@@ -232,3 +232,27 @@ test("a file that multiplies itself comes to an end", () => {
   const text = `bridges: { br0: { ports: [ { no: 1, name: p1, trunks: &t [ ${"1, ".repeat(3000)} ] }, ${ports} ] } }\n# ${many}`;
   assert.throws(() => parseLab(text, FILE), /the file has more than 200000 values/);
 });
+
+test("conntrack: limits and timeouts by zone", () => {
+  const lab = parseLab(
+    bridge(
+      "conntrack: { default_limit: 9, zones: { 5: { limit: 100, timeouts: { tcp_syn_sent2: 7, udp_first: 3 } } } }",
+    ),
+    FILE,
+  );
+  assert.deepEqual(lab.bridges[0]!.conntrack, {
+    defaultLimit: 9,
+    zones: new Map([[5, { limit: 100, timeouts: { tcp_syn_sent2: 7, udp_first: 3 } }]]),
+  });
+  for (const [keys, error] of [
+    ["conntrack: { zones: { 65536: {} } }", /:1:\d+: .*a zone \(0 to 65535\)/],
+    ["conntrack: { zones: { 1: { timeouts: { tcp_closed: 1 } } } }", /"?tcp_close"?/],
+    ["conntrack: { default_limit: x }", /whole number/],
+  ] as const) {
+    assert.throws(
+      () => parseLab(bridge(keys), FILE),
+      (e) => error.test((e as MegaflowError).describe()),
+      keys,
+    );
+  }
+});

@@ -9,6 +9,7 @@
 //         - { no: 1, name: web, tag: 10 }
 //         - { no: 2, name: uplink, trunks: [10, 20] }
 import { dirname, isAbsolute, join } from "node:path";
+import type { ConntrackSettings, CtTimeoutPolicy } from "../../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import type { PortOptions } from "../../pipeline/port-table.ts";
 import type { PipelineSettings } from "../../pipeline/settings.ts";
@@ -20,7 +21,7 @@ import {
 } from "../../pipeline/tunnel-options.ts";
 import { checkTunnelPorts } from "../../pipeline/tunnel-ports.ts";
 import { readTextFile } from "../text-file.ts";
-import { type BridgeKeys, LAB } from "./bridge-shape.ts";
+import { type BridgeKeys, type ConntrackKeys, LAB } from "./bridge-shape.ts";
 import { ConfigNode } from "./node.ts";
 import { type PortConfig, pipelineKeysOf, TUNNEL_FIELDS } from "./port-shape.ts";
 import { errorAt, lineOf, snakeCase } from "./shape.ts";
@@ -42,6 +43,7 @@ export interface BridgeConfig {
   /** Each port as the file has it: with what is not the pipeline's. */
   readonly devices: readonly PortConfig[];
   readonly settings: PipelineSettings;
+  readonly conntrack: ConntrackSettings;
   /** VLAN tags that are looked at; the others are payload. */
   readonly vlanLimit: number;
 }
@@ -72,6 +74,7 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
     ports,
     devices,
     settings: settingsOf(keys),
+    conntrack: conntrackOf(keys.conntrack ?? {}),
     vlanLimit:
       keys.vlanLimit === undefined
         ? 1
@@ -91,6 +94,23 @@ function settingsOf(keys: BridgeKeys): PipelineSettings {
     forwardBpdu,
     tlvMap,
   });
+}
+
+function conntrackOf({ defaultLimit, zones = new Map() }: ConntrackKeys): ConntrackSettings {
+  return {
+    ...defined({ defaultLimit }),
+    zones: new Map(
+      [...zones].map(([zone, { limit, timeouts }]) => [
+        zone,
+        defined({ limit, timeouts: timeouts === undefined ? undefined : timeoutsOf(timeouts) }),
+      ]),
+    ),
+  };
+}
+
+/** The same names as OVS writes them. */
+function timeoutsOf(timeouts: object): CtTimeoutPolicy {
+  return Object.fromEntries(Object.entries(timeouts).map(([name, value]) => [snakeCase(name), value]));
 }
 
 function clamp(value: number, min: number, max: number): number {
