@@ -21,14 +21,15 @@ export function setMeter(kernel: Kernel, index: number, config: MeterConfig | nu
   if (config === null) return;
   const { view } = kernel;
   const bands = config.bands.slice(0, abi.METER_BANDS_MAX);
-  // After so long every bucket is full, however long the pause.
+  // After so long every bucket counts as full, however long the pause. As in OVS it is cut to whole milliseconds, so that an
+  // empty bucket may stay short of full by less than a millisecond's tokens.
   let maxPause = 0;
   bands.forEach(({ rate, burst }, i) => {
     const band = at + abi.METER_BANDS_AT + i * abi.BAND_SIZE;
     view.setUint32(band + abi.BAND_RATE, rate, true);
     view.setUint32(band + abi.BAND_BURST, burst, true);
     view.setBigUint64(band + abi.BAND_BUCKET, BigInt(burst) * 1000n, true);
-    if (rate > 0) maxPause = Math.max(maxPause, Math.floor((burst * 1000) / rate) + 1);
+    if (rate > 0) maxPause = Math.max(maxPause, Math.floor((burst * 1000) / rate));
   });
   view.setUint32(
     at + abi.METER_FLAGS,

@@ -16,6 +16,8 @@ export class Meter {
   }
 }
 
+/** OFPM_CONTROLLER: whatever goes to a controller without a meter of its own. OFPM_SLOWPATH is kept and meets no frame. */
+export const METER_CONTROLLER = 0xfffffffe;
 /** OFPM_ALL. */
 export const METER_ALL = 0xffffffff;
 

@@ -13,6 +13,7 @@ import {
   OFPP_TABLE,
 } from "./action.ts";
 import type { Context } from "./context.ts";
+import { METER_CONTROLLER } from "./meter.ts";
 import { translateNormal } from "./normal.ts";
 import { lookupAndTranslate } from "./translate.ts";
 import { commitTunnel } from "./tunnel-output.ts";
@@ -170,7 +171,7 @@ export function sendToController(ctx: Context, to: ToController): void {
       recircId: state.id,
     },
   };
-  const meter = to.meterId === null ? null : ctx.host.meters.get(to.meterId);
+  const meter = ctx.host.meters.get(to.meterId ?? METER_CONTROLLER);
   if (meter === null) ctx.actions.push(userspace);
   else ctx.actions.push({ type: "clone", actions: [{ type: "meter", id: meter.datapathId }, userspace] });
   ctx.sent = true;
