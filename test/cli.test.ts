@@ -193,9 +193,12 @@ test("the output folder holds what it should, keys in order", () => {
   const read = (name: string): string => readFileSync(join(dir, "new/deep", name), "utf8");
   assert.deepEqual(readdirSync(join(dir, "new/deep")).sort(), [
     "conntrack.txt",
+    "flow-removed.txt",
     "flows.txt",
+    "group-stats.txt",
     "groups.txt",
     "megaflows.txt",
+    "meter-stats.txt",
     "meters.txt",
     "port-1.pcap",
     "port-2.pcap",

@@ -42,7 +42,7 @@ export function dropNote(verdict: Verdict): DropNote | null {
 
 /** Names of the files that a replay writes. */
 const WRITTEN =
-  /^(port-\d+\.pcap|(verdicts\.jsonl|summary\.json)|(flows|groups|meters|megaflows|conntrack)\.txt)$/;
+  /^(port-\d+\.pcap|verdicts\.jsonl|summary\.json|(flows|flow-removed|groups|group-stats|meters|meter-stats|megaflows|conntrack)\.txt)$/;
 
 /** Throws EARGS when one of `inputs` (paths) is a file that a replay into `dir` would write over. */
 export function checkInputsSurvive(dir: string, inputs: readonly string[]): void {
@@ -103,6 +103,7 @@ export class ReplayOutput {
   readonly dir: string;
   readonly #ports = new Map<number, CaptureWriter>();
   readonly #verdicts: TextFile;
+  readonly #removed: TextFile;
 
   /**
    * Makes the folder (its parents too) and a capture for each of `ports`. The port captures of an earlier run there go: one of a
@@ -113,6 +114,7 @@ export class ReplayOutput {
     makeFolder(resolve(dir), dir);
     for (const name of readdirSync(dir)) if (/^port-\d+\.pcap$/.test(name)) rmSync(join(dir, name));
     this.#verdicts = new TextFile(join(dir, "verdicts.jsonl"));
+    this.#removed = new TextFile(join(dir, "flow-removed.txt"));
     for (const no of ports) this.#writer(no);
   }
 
@@ -146,6 +148,11 @@ export class ReplayOutput {
     );
   }
 
+  /** Adds the line of a flow that is gone. */
+  flowRemoved(line: string): void {
+    this.#removed.write(`${line}\n`);
+  }
+
   /** Writes a whole file into the folder, line by line as `lines` gives them: a dump may be longer than memory is to hold. */
   file(name: string, lines: Iterable<string>): void {
     const file = new TextFile(join(this.dir, name));
@@ -158,6 +165,7 @@ export class ReplayOutput {
 
   close(): void {
     this.#verdicts.close();
+    this.#removed.close();
     for (const writer of this.#ports.values()) writer.close();
   }
 

@@ -1,6 +1,7 @@
 // A replay: captured frames through a bridge, on the captures' clock, with changes on the way.
 import { BATCH_MAX } from "../datapath/abi.ts";
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
+import { formatFlowRemoval } from "../pipeline/flow-removal.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
 import { dropNote, type ReplayOutput } from "./replay-output.ts";
 
@@ -52,6 +53,8 @@ export class Replay implements FrameSink {
     this.#output = output;
     this.#events = events.map((e) => e).sort((a, b) => a.afterNs - b.afterNs);
     this.#watch = watch;
+    if (output === null) return;
+    bridge.onFlowRemoved = (removal) => output.flowRemoved(formatFlowRemoval(removal));
   }
 
   /** Takes the next frame, in time order. Frames are worked on in batches: see finish(). */

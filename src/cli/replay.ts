@@ -1,7 +1,15 @@
 // megaflow replay: captures through a bridge.
 import type { Command } from "commander";
 import { Bridge } from "../bridge/bridge.ts";
-import { connectionLines, flowLines, groupLines, megaflowLines, meterLines } from "../bridge/dump.ts";
+import {
+  connectionLines,
+  flowLines,
+  groupLines,
+  groupStatsLines,
+  megaflowLines,
+  meterLines,
+  meterStatsLines,
+} from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
 import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
 import { countConnections } from "../datapath/conntrack-dump.ts";
@@ -75,7 +83,8 @@ export function register(program: Command): void {
     .addHelpText(
       "after",
       `
-Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, groups.txt, meters.txt, megaflows.txt, conntrack.txt, summary.json.
+Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, flow-removed.txt, groups.txt, group-stats.txt, meters.txt,
+meter-stats.txt, megaflows.txt, conntrack.txt, summary.json.
 A frame that the capture's snaplen cut counts with the length it had; it is forwarded as far as it is there.
 
 CONFIG is YAML, its file names relative to it:
@@ -316,7 +325,9 @@ class ReplayRun {
 function writeDumps(bridge: Bridge, output: ReplayOutput): void {
   output.file("flows.txt", flowLines(bridge));
   output.file("groups.txt", groupLines(bridge));
+  output.file("group-stats.txt", groupStatsLines(bridge));
   output.file("meters.txt", meterLines(bridge));
+  output.file("meter-stats.txt", meterStatsLines(bridge));
   output.file("megaflows.txt", megaflowLines(bridge));
   output.file("conntrack.txt", connectionLines(bridge));
 }

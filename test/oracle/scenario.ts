@@ -32,7 +32,9 @@ export interface Outcome {
   readonly sent: ReadonlyMap<number, readonly string[]>;
   readonly flows: readonly string[];
   readonly groups: string;
+  readonly groupStats: string;
   readonly meters: string;
+  readonly meterStats: string;
   readonly connections: readonly string[];
 }
 
@@ -122,7 +124,9 @@ export class OvsPlayer {
       sent,
       flows: plainFlows(await ofctl("dump-flows", BRIDGE)),
       groups: sortedLines(await ofctl("dump-groups", BRIDGE)),
+      groupStats: sortedLines(await ofctl("dump-group-stats", BRIDGE)),
       meters: plain(await ofctl("dump-meters", BRIDGE)),
+      meterStats: plain(await ofctl("meter-stats", BRIDGE)),
       connections: (await ovs.dumpConntrack()).sort(),
     };
   }
@@ -212,7 +216,9 @@ export async function playMegaflow(
     sent,
     flows: plainFlows(text("flows.txt")),
     groups: sortedLines(text("groups.txt")),
+    groupStats: sortedLines(text("group-stats.txt")),
     meters: plain(text("meters.txt")),
+    meterStats: plain(text("meter-stats.txt")),
     connections: lines(text("conntrack.txt")).sort(),
   };
 }
@@ -223,7 +229,9 @@ export function assertSameOutcome(ours: Outcome, theirs: Outcome, what: string):
   for (const [port, frames] of theirs.sent) compare(`port ${port}`, ours.sent.get(port)!, frames, found);
   compare("flows", ours.flows, theirs.flows, found);
   compare("groups", lines(ours.groups), lines(theirs.groups), found);
+  compare("group statistics", lines(ours.groupStats), lines(theirs.groupStats), found);
   compare("meters", lines(ours.meters), lines(theirs.meters), found);
+  compare("meter statistics", lines(ours.meterStats), lines(theirs.meterStats), found);
   compare("connections", ours.connections, theirs.connections, found);
   assert.ok(found.length === 0, `${what}:\n${found.join("\n")}`);
 }
@@ -272,7 +280,11 @@ function plainFlows(text: string): string[] {
 /** OVS lists groups in an order that changes from run to run. */
 const sortedLines = (text: string): string => lines(plain(text)).sort().join("\n");
 
-const plain = (text: string): string => text.replace(/ \(xid=0x[0-9a-f]+\)/g, "").trimEnd();
+const plain = (text: string): string =>
+  text
+    .replace(/ \(xid=0x[0-9a-f]+\)/g, "")
+    .replace(/duration[=:][0-9.]+s/g, "duration")
+    .trimEnd();
 
 function lines(text: string): string[] {
   return text.split("\n").filter((line) => line !== "");

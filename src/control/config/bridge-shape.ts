@@ -3,6 +3,7 @@
 import { CT_LIMIT_MAX, CT_TIMEOUT_MAX, ZONE_MAX } from "../../datapath/conntrack-settings.ts";
 import { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
+import { FLOW_TABLES } from "./flow-table-shape.ts";
 import { PORT, vlans } from "./port-shape.ts";
 import {
   type Fields,
@@ -86,6 +87,7 @@ const BRIDGE_FIELDS = {
   vlanLimit: optional(whole(0, SECONDS_MAX)),
   tlvMap: optional(tlvMap),
   conntrack: optional(CONNTRACK),
+  flowTables: optional(FLOW_TABLES),
 } satisfies Fields;
 
 export type BridgeKeys = RecordOf<typeof BRIDGE_FIELDS>;

@@ -83,6 +83,26 @@ test("ports' VLANs and the bridge's settings are OVS's columns", () => {
   assert.deepEqual(br0!.settings, { floodVlans, forwardBpdu: true, macTableSize: 10, macAgingMs: 15_000 });
 });
 
+test("flow tables are OVS's Flow_Table", () => {
+  const tables = (text: string) =>
+    parseLab(bridge(`flow_tables: ${text}`), FILE).bridges[0]!.settings.flowTables!;
+  const found = tables(
+    '{ 0: { flow_limit: 9 }, 253: { overflow_policy: evict, groups: ["NXM_OF_IN_PORT[]", ip_src] } }',
+  );
+  assert.deepEqual(found.get(0), { flowLimit: 9 });
+  const { overflowPolicy, groups } = found.get(253)!;
+  assert.equal(overflowPolicy, "evict");
+  assert.deepEqual(
+    groups!.map(({ field, ofs, bits }) => [field.name, ofs, bits]),
+    [
+      ["in_port", 0, 16],
+      ["ip_src", 0, 32],
+    ],
+  );
+  assert.throws(() => tables("{ 254: {} }"), /wants as a key a table number from 0 to 253, not "254"/);
+  assert.throws(() => tables("{ 1: { groups: no_such } }"), /wants a field or part of one/);
+});
+
 test("tunnels and their option map", () => {
   const [br0] = parseLab(
     `bridges:

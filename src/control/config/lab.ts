@@ -85,7 +85,7 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
 }
 
 function settingsOf(keys: BridgeKeys): PipelineSettings {
-  const { macTableSize, macAgingTime, floodVlans, forwardBpdu, tlvMap } = keys;
+  const { macTableSize, macAgingTime, floodVlans, forwardBpdu, tlvMap, flowTables } = keys;
   return defined({
     // OVS forces both into these ranges.
     macTableSize: macTableSize === undefined ? undefined : clamp(macTableSize, 10, 1_000_000),
@@ -93,6 +93,7 @@ function settingsOf(keys: BridgeKeys): PipelineSettings {
     floodVlans: floodVlans === undefined ? undefined : new Set(floodVlans),
     forwardBpdu,
     tlvMap,
+    flowTables,
   });
 }
 
