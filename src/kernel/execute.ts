@@ -85,6 +85,7 @@ import { parse } from "./parse.ts";
 import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 import { setHeader } from "./rewrite.ts";
 import { addMpls, popEthernet, popNsh, pushEthernet, pushNsh } from "./rewrite-encap.ts";
+import { paddingSize } from "./rewrite-ip.ts";
 import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 
 declare function upcall(): u32;
@@ -373,9 +374,10 @@ function execute(program: usize): bool {
         if (nextRandom() < load<u32>(at, 4)) runCopy(at + 8);
         break;
       case A_CHECK_PKT_LEN: {
-        const greater = load<u32>(PKT, PKT_WIRE_LEN) > load<u32>(at, 4);
+        refreshKey();
+        const greater = load<u32>(PKT, PKT_WIRE_LEN) - paddingSize() > load<u32>(at, 4);
         runCopy(greater ? at + 16 : at + 16 + <usize>load<u32>(at, 8) * 4);
-        return false; // the branches have the rest; OVS's userspace datapath does nothing after them either
+        break;
       }
       case A_USERSPACE:
         refreshWholeKey();

@@ -1,7 +1,7 @@
 // Changes to IPv4 and IPv6 headers, with the checksums that cover them. Also what NAT uses.
 
 import { O_DL_TYPE } from "../flow/layout.ts";
-import { KEY, OFFSET_NONE, PKT, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR } from "./memory.ts";
+import { KEY, OFFSET_NONE, PKT, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR, PKT_WIRE_LEN } from "./memory.ts";
 import { updateChecksum16, updateChecksum32, updateChecksumBytes } from "./rewrite-checksum.ts";
 
 const PROTO_HOP_OPTIONS: u32 = 0;
@@ -39,6 +39,26 @@ export function transportSize(): u32 {
   if (type == BE_IPV4) size = bswap<u16>(load<u16>(at, 2));
   else if (type == BE_IPV6) size = IPV6_SIZE + <u32>bswap<u16>(load<u16>(at, 4));
   return size - (l4 - l3);
+}
+
+/** The bytes after an IPv4 or IPv6 datagram, which are the link's; 0 where there is none or it is broken. */
+export function paddingSize(): u32 {
+  const l3 = load<u32>(PKT, PKT_L3);
+  const wireLen = load<u32>(PKT, PKT_WIRE_LEN);
+  const type: u32 = load<u16>(KEY, O_DL_TYPE);
+  const at: usize = load<u32>(PKT, PKT_PTR) + l3;
+  let end = l3;
+  if (type == BE_IPV4) {
+    if (load<u32>(PKT, PKT_L4) == OFFSET_NONE) return 0;
+    end += <u32>bswap<u16>(load<u16>(at, 2));
+  } else if (type == BE_IPV6) {
+    // A broken extension header leaves no transport header, but the datagram's end is known.
+    if (l3 + IPV6_SIZE > load<u32>(PKT, PKT_LEN)) return 0;
+    end += IPV6_SIZE + <u32>bswap<u16>(load<u16>(at, 4));
+  } else {
+    return 0;
+  }
+  return end < wireLen ? wireLen - end : 0;
 }
 
 /** How many of transportSize() are there to be read and written. */
