@@ -1,5 +1,6 @@
 // Compares Megaflow with real Open vSwitch on random pipelines, as long as wanted.
-//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 6] [--traces 3] [--verdicts] [--max 20] [--quick]
+//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 20] [--traces 3] [--verdicts] [--max 20] [--quick]
+//   npm run oracle -- --flips 100000000 [--seed S]     without Open vSwitch: flips bits outside the masks of megaflows
 // Each disagreement is printed shrunk to the fewest flows and frames, ready to be kept in test/oracle/regressions/.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -11,9 +12,10 @@ const { values } = parseArgs({
     pipelines: { type: "string", default: "1000" },
     seed: { type: "string", default: String(Math.floor(Math.random() * 1e9)) },
     frames: { type: "string", default: "100" },
-    tables: { type: "string", default: "6" },
+    tables: { type: "string", default: "20" },
     traces: { type: "string", default: "3" },
     tries: { type: "string", default: "400" },
+    flips: { type: "string" },
     max: { type: "string", default: "20" },
     verdicts: { type: "boolean", default: false },
     "no-build": { type: "boolean", default: false },
@@ -26,17 +28,19 @@ if (!values["no-build"]) {
 const { judge } = await import("../dist/test/oracle/judge/judge.js");
 const { Theirs } = await import("../dist/test/oracle/judge/theirs.js");
 const { ovsSkip } = await import("../dist/test/oracle/ovs.js");
-if (ovsSkip !== false) {
+const flips = values.flips === undefined ? null : Number(values.flips);
+if (flips === null && ovsSkip !== false) {
   console.error(ovsSkip);
   process.exit(1);
 }
 console.log(`seed ${values.seed}`);
 const startMs = Date.now();
-const theirs = await Theirs.start();
+const theirs = flips === null ? await Theirs.start() : null;
 try {
   const result = await judge(theirs, {
     seed: Number(values.seed),
-    pipelines: Number(values.pipelines),
+    pipelines: flips === null ? Number(values.pipelines) : Number.POSITIVE_INFINITY,
+    ...(flips === null ? {} : { flipsMax: flips, flipsPerMegaflow: 1000 }),
     frames: Number(values.frames),
     tablesMax: Number(values.tables),
     traces: Number(values.traces),
@@ -55,5 +59,5 @@ try {
   if (result.ended.length > 0) console.log(`Open vSwitch ended on seeds ${result.ended.join(", ")}`);
   process.exitCode = result.disagreements.length === 0 ? 0 : 1;
 } finally {
-  await theirs.stop();
+  await theirs?.stop();
 }

@@ -19,7 +19,7 @@ const OPTIONS = {
   seed: SEED,
   pipelines: PIPELINES,
   frames: 100,
-  tablesMax: 6,
+  tablesMax: 20,
   traces: 2,
   shrinkTries: 150,
   disagreementsMax: 3,

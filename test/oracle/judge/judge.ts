@@ -28,6 +28,10 @@ export interface JudgeOptions {
   readonly traces: number;
   /** Ask Open vSwitch about the lines that Megaflow refuses. */
   readonly verdicts?: boolean;
+  /** How often the bits outside the mask of each installed megaflow are flipped. */
+  readonly flipsPerMegaflow?: number;
+  /** Stop after so many flips. */
+  readonly flipsMax?: number;
   readonly shrinkTries?: number;
   /** Stop after so many disagreements. */
   readonly disagreementsMax?: number;
@@ -78,7 +82,13 @@ let $extractor: Extractor | null = null;
 const $flow = new Flow();
 
 /** Cached against uncached, and the masks: what is wrong, or null. */
-function ownTrouble(c: Case, cached: Outcome, result: JudgeResult | null, seed: number): string | null {
+function ownTrouble(
+  c: Case,
+  cached: Outcome,
+  result: JudgeResult | null,
+  seed: number,
+  options: JudgeOptions,
+): string | null {
   const plain = runOurs(c, { cache: false });
   const differ = differences(plain, { ...cached, traces: [] });
   if (differ.length > 0)
@@ -87,7 +97,7 @@ function ownTrouble(c: Case, cached: Outcome, result: JudgeResult | null, seed: 
   runOurs(c, {
     cache: true,
     inspect: (bridge) => {
-      const checked = checkMasks(bridge, new Prng(seed));
+      const checked = checkMasks(bridge, new Prng(seed), options.flipsPerMegaflow ?? 8);
       if (result !== null) result.flips += checked.flips;
       trouble = checked.trouble;
     },
@@ -121,11 +131,12 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
     result.frames += c.frames.length;
     result.sent += cached.sent.length;
 
-    const own = ownTrouble(c, cached, result, seed);
+    const own = ownTrouble(c, cached, result, seed, options);
     if (own !== null) {
-      const fails = async (x: Case) => ownTrouble(x, runOurs(x, { cache: true }), null, seed) !== null;
+      const fails = async (x: Case) =>
+        ownTrouble(x, runOurs(x, { cache: true }), null, seed, options) !== null;
       const small = await shrink(c, fails, options.shrinkTries);
-      const trouble = ownTrouble(small, runOurs(small, { cache: true }), null, seed) ?? "";
+      const trouble = ownTrouble(small, runOurs(small, { cache: true }), null, seed, options) ?? "";
       say(formatCase(small, `seed ${seed}: ${trouble}`, null));
     }
     if (theirs !== null) {
@@ -138,6 +149,7 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
       if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, say);
     }
     if (result.disagreements.length >= (options.disagreementsMax ?? Number.POSITIVE_INFINITY)) break;
+    if (result.flips >= (options.flipsMax ?? Number.POSITIVE_INFINITY)) break;
   }
   return result;
 }
