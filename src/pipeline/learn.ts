@@ -1,5 +1,6 @@
 // learn (ovs-actions(7)): a flow made from the frame at hand.
 import { Flow } from "../flow/flow.ts";
+import { O_PACKET_TYPE } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match-text.ts";
 import { formatPort } from "../flow/port-text.ts";
 import { maskSubfield, readSubfield, writeSubfield } from "../flow/subfield.ts";
@@ -72,6 +73,8 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
     if (spec.kind === "match") {
       writeSubfield(match.flow, spec.dst!, value);
       maskSubfield(match.mask, spec.dst!);
+      // As in a match that is written down.
+      if (spec.dst!.field.prereq === "ethernet") match.mask.setExact(O_PACKET_TYPE, 4);
     } else if (spec.kind === "load") {
       const load: Action = { type: "load", dst: spec.dst!, value };
       learnedLoads.add(load);
