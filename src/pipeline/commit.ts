@@ -118,7 +118,8 @@ export function commitActions(
 function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): boolean {
   const type = base.get16(O_DL_TYPE);
   const fields = type === ETH_IP ? IPV4 : type === ETH_IPV6 ? IPV6 : type === ETH_ARP ? ARP : NO_FIELDS;
-  const changed = anyDiffers(fields, flow, base);
+  // (Of what push_mpls cleared nothing was looked at, and nothing is written.)
+  const changed = anyLookedAtDiffers(fields, flow, base, wc);
   if (changed) wc.set8(O_NW_PROTO, 0xff);
   if (flow.get8(O_NW_PROTO) === 0) return false;
   if (changed) {
@@ -160,6 +161,16 @@ function commitNsh(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): voi
 function anyDiffers(fields: Fields, flow: Flow, base: Flow): boolean {
   for (let i = 0; i < fields.length; i += 2) {
     if (differs(flow.bytes, base.bytes, fields[i]!, fields[i + 1]!)) return true;
+  }
+  return false;
+}
+
+/** Whether the fields differ in bits of `wc`, as all that were written do. */
+function anyLookedAtDiffers(fields: Fields, flow: Flow, base: Flow, wc: Flow): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const end = fields[i]! + fields[i + 1]!;
+    for (let at = fields[i]!; at < end; at++)
+      if (((flow.bytes[at]! ^ base.bytes[at]!) & wc.bytes[at]!) !== 0) return true;
   }
   return false;
 }
