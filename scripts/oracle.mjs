@@ -1,5 +1,5 @@
 // Compares Megaflow with real Open vSwitch on random pipelines, as long as wanted.
-//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 20] [--traces 3] [--verdicts] [--max 20] [--quick]
+//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 20] [--traces 5] [--verdicts] [--max 20] [--quick]
 //   npm run oracle -- --flips 100000000 [--seed S]     without Open vSwitch: flips bits outside the masks of megaflows
 // Each disagreement is printed shrunk to the fewest flows and frames, ready to be kept in test/oracle/regressions/.
 import { spawnSync } from "node:child_process";
@@ -13,7 +13,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Math.floor(Math.random() * 1e9)) },
     frames: { type: "string", default: "100" },
     tables: { type: "string", default: "20" },
-    traces: { type: "string", default: "3" },
+    traces: { type: "string", default: "5" },
     tries: { type: "string", default: "400" },
     flips: { type: "string" },
     max: { type: "string", default: "20" },

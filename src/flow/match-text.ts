@@ -123,7 +123,8 @@ export function formatMatch(
     const label = mask.get32(L.O_IPV6_LABEL);
     if (label !== 0) {
       s += `ipv6_label=0x${pad(flow.get32(L.O_IPV6_LABEL), 5)}`;
-      s += label === 0xfffff || label === 0xffffffff ? "," : `/0x${pad(label, 5)},`;
+      // A match on the label fills its 32 bits; actions look at 20 of them.
+      s += label === 0xffffffff ? "," : `/0x${pad(label & 0xfffff, 5)},`;
     }
   } else if (isArp) {
     s += ipv4("arp_spa", flow, mask, L.O_NW_SRC);

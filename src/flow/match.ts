@@ -269,7 +269,7 @@ export function setMatchField(
   const v = (getNumber(value, field.valueSize) & m) >>> 0;
   if (field === IPV6_LABEL && v > 0xfffff) throw new MegaflowError("ETEXT", "OFPBMC_BAD_VALUE");
   const whole = { field, ofs: 0, bits: field.bits };
-  if (fillsItsPlace(field)) {
+  if (fillsItsPlace(field) || (field === IPV6_LABEL && (m & 0xfffff) === 0xfffff)) {
     flow.bytes.fill(0, field.offset, field.offset + field.size);
     bits.bytes.fill(m === 0 ? 0 : 0xff, field.offset, field.offset + field.size);
     if (m !== 0) writeSubfield32(flow, whole, v);

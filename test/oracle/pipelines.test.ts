@@ -20,7 +20,7 @@ const OPTIONS = {
   pipelines: PIPELINES,
   frames: 100,
   tablesMax: 20,
-  traces: 2,
+  traces: 4,
   shrinkTries: 150,
   disagreementsMax: 3,
 };

