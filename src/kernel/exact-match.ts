@@ -2,6 +2,11 @@
 //
 //   a set is two entries; an entry is 192 bytes:
 //   0 megaflow u32 (0: empty) | 4 its generation when cached u32 | 8 key map u64 | 16 the key's blocks that are in the map
+//   and, behind a key of up to CHAIN_BLOCKS blocks, where a frame of this key went when it was last recirculated:
+//   128 META | 144 CT | 160 CT_LABEL then | 176 megaflow u32 (0: none) | 180 its generation u32
+//
+// A chain makes recirculation cheap: the megaflow's program and the key decide all of the new key but what ct() found and
+// the hash, and those stand in these three blocks. If they are the same, so is the megaflow; no key is hashed and probed.
 //
 // Keys of more than ENTRY_BLOCKS blocks are not cached. An entry whose megaflow is gone (another generation) is as good as
 // empty. When both entries of a set are in use, one insertion in `insertInverse` replaces one of them: when there are more
@@ -9,10 +14,17 @@
 // the cache rests, neither asked nor filled, after a stretch in which it answered fewer than a quarter of the lookups: an
 // answer saves a megaflow lookup, but asking in vain costs cache lines. From time to time it is tried again.
 import { MF_GENERATION } from "../datapath/abi.ts";
+import { O_CT_LABEL, O_CT_STATE } from "../flow/layout.ts";
 import { KEY } from "./memory.ts";
 
 const ENTRY_SIZE: usize = 192;
 const ENTRY_BLOCKS: i32 = 11;
+const CHAIN_BLOCKS: i32 = 7;
+const CHAIN_META: usize = 128;
+const CHAIN_CT: usize = 144;
+const CHAIN_LABEL: usize = 160;
+const CHAIN_MEGAFLOW: usize = 176;
+const CHAIN_GENERATION: usize = 180;
 
 // A stretch is long enough for a cache that could hold all flows to fill and to show it.
 const STRETCH_PER_ENTRY: u64 = 4;
@@ -28,6 +40,8 @@ let setMask: u32 = 0;
 let insertInverse: u32 = 32;
 let insertCount: u32 = 0;
 let victim: u32 = 0;
+/** The entry that exactMatchLookup3 found. */
+export let lastEntry: usize = 0;
 
 /** Bytes for a cache of `entries` (a power of two; 0 for none). */
 export function exactMatchSize(entries: u32): usize {
@@ -83,6 +97,7 @@ export function exactMatchLookup(map: u64, hash: u32): usize {
 
 /** The same for a key of blocks 0, 1 and 2, which are at hand: most frames. */
 export function exactMatchLookup3(a: v128, b: v128, c: v128, hash: u32): usize {
+  lastEntry = 0;
   if (base == 0) return 0;
   let entry = base + <usize>((hash >> 1) & setMask) * (2 * ENTRY_SIZE);
   for (let way = 0; way < 2; way++) {
@@ -92,11 +107,37 @@ export function exactMatchLookup3(a: v128, b: v128, c: v128, hash: u32): usize {
     );
     if (!v128.any_true(diff) && load<u64>(entry, 8) == 7) {
       const megaflow = <usize>load<u32>(entry);
-      if (load<u32>(megaflow, MF_GENERATION) == load<u32>(entry, 4)) return megaflow;
+      if (load<u32>(megaflow, MF_GENERATION) == load<u32>(entry, 4)) {
+        lastEntry = entry;
+        return megaflow;
+      }
     }
     entry += ENTRY_SIZE;
   }
   return 0;
+}
+
+/** The megaflow that KEY falls under, which came of the key of `entry` by recirculation; 0 when it is not known. */
+export function chainLookup(entry: usize): usize {
+  const megaflow = <usize>load<u32>(entry, CHAIN_MEGAFLOW);
+  if (megaflow == 0 || load<u32>(megaflow, MF_GENERATION) != load<u32>(entry, CHAIN_GENERATION)) return 0;
+  const diff = v128.or(
+    v128.or(
+      v128.xor(v128.load(KEY), v128.load(entry, CHAIN_META)),
+      v128.xor(v128.load(KEY, O_CT_STATE), v128.load(entry, CHAIN_CT)),
+    ),
+    v128.xor(v128.load(KEY, O_CT_LABEL), v128.load(entry, CHAIN_LABEL)),
+  );
+  return v128.any_true(diff) ? 0 : megaflow;
+}
+
+/** Remembers that it is `megaflow`. */
+export function chainInsert(entry: usize, megaflow: usize): void {
+  v128.store(entry, v128.load(KEY), CHAIN_META);
+  v128.store(entry, v128.load(KEY, O_CT_STATE), CHAIN_CT);
+  v128.store(entry, v128.load(KEY, O_CT_LABEL), CHAIN_LABEL);
+  store<u32>(entry, <u32>megaflow, CHAIN_MEGAFLOW);
+  store<u32>(entry, load<u32>(megaflow, MF_GENERATION), CHAIN_GENERATION);
 }
 
 function inUse(entry: usize): bool {
@@ -121,6 +162,7 @@ export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
   store<u32>(entry, <u32>megaflow);
   store<u32>(entry, load<u32>(megaflow, MF_GENERATION), 4);
   store<u64>(entry, map, 8);
+  if (<i32>popcnt<u64>(map) <= CHAIN_BLOCKS) store<u32>(entry, 0, CHAIN_MEGAFLOW);
   let at = entry + 16;
   for (let m = map; m != 0; m &= m - 1) {
     v128.store(at, v128.load(KEY + <usize>ctz<u64>(m) * 16));

@@ -51,7 +51,7 @@ import {
   O_VLAN1,
 } from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute } from "./conntrack.ts";
-import { exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
+import { chainInsert, chainLookup, exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
 import {
   FRAGMENT_HELD,
   FRAGMENT_INVALID,
@@ -69,6 +69,7 @@ import {
   KEY,
   PKT,
   PKT_DEPTH,
+  PKT_ENTRY,
   PKT_F_DIRTY,
   PKT_F_OWNED,
   PKT_FLAGS,
@@ -161,10 +162,20 @@ export function processMissed(): void {
 
 /** The megaflow for KEY, which has counted the frame. The host counts the frame of an upcall, as OVS does. */
 function find(): usize {
-  const map = load<u64>(PKT, PKT_KEY_MAP);
-  const hash = keyHash(map);
-  const megaflow = exactMatchLookup(map, hash);
-  if (megaflow == 0) return findMegaflow(map, hash);
+  const entry = <usize>load<u32>(PKT, PKT_ENTRY);
+  let megaflow = entry == 0 ? <usize>0 : chainLookup(entry);
+  if (megaflow == 0) {
+    const map = load<u64>(PKT, PKT_KEY_MAP);
+    const hash = keyHash(map);
+    megaflow = exactMatchLookup(map, hash);
+    if (megaflow == 0) {
+      store<u32>(PKT, 0, PKT_ENTRY);
+      return findMegaflow(map, hash);
+    }
+    // Nothing was put into the cache since: the entry is still that of the key that the frame came from.
+    if (entry != 0) chainInsert(entry, megaflow);
+  }
+  store<u32>(PKT, 0, PKT_ENTRY);
   exactHits++;
   count(megaflow);
   return megaflow;
@@ -216,6 +227,7 @@ function refreshKey(): void {
   const flags = load<u32>(PKT, PKT_FLAGS);
   if (flags & PKT_F_DIRTY) {
     store<u32>(PKT, flags & ~PKT_F_DIRTY, PKT_FLAGS);
+    store<u32>(PKT, 0, PKT_ENTRY);
     keepHash();
     parse();
   }

@@ -38,6 +38,7 @@ export const CLONE_DEPTH_MAX: u32 = 64;
 //  60 the connection that the last ct() of this frame found, plus one (0: none) | 64 how: PKT_CONN_F_*;
 //  both mean something only while KEY's ct_state is not zero
 //  68 hash of addresses and ports as the frame came in (hash.ts), 0 before anybody has asked
+//  72 the exact-match entry that the frame hit last, while KEY follows from its key (exact-match.ts), else 0
 export const PKT_PTR: usize = 0;
 export const PKT_LEN: usize = 4;
 export const PKT_WIRE_LEN: usize = 8;
@@ -54,6 +55,7 @@ export const PKT_TYPE_OFFSET: usize = 56;
 export const PKT_CONN: usize = 60;
 export const PKT_CONN_FLAGS: usize = 64;
 export const PKT_HASH: usize = 68;
+export const PKT_ENTRY: usize = 72;
 
 export const OFFSET_NONE: u32 = 0xffffffff;
 

@@ -24,7 +24,7 @@ import {
   VERDICT_TAG,
   VERDICT_USERSPACE,
 } from "../datapath/abi.ts";
-import { exactMatchJudge, exactMatchLookup3 } from "./exact-match.ts";
+import { exactMatchJudge, exactMatchLookup3, lastEntry } from "./exact-match.ts";
 import {
   cachedMegaflow,
   countHit,
@@ -45,6 +45,7 @@ import {
   OFFSET_NONE,
   PKT,
   PKT_CONN,
+  PKT_ENTRY,
   PKT_FLAGS,
   PKT_HASH,
   PKT_KEY_MAP,
@@ -147,6 +148,7 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
 
   begin(frame, index);
   if (exact) setCommonKey(meta, eth, ip4);
+  store<u32>(PKT, <u32>lastEntry, PKT_ENTRY);
   store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
   store<u32>(PKT, 14, PKT_L3);
   store<u32>(PKT, 34, PKT_L4);
@@ -193,7 +195,7 @@ function begin(frame: usize, index: u32): void {
   store<u64>(PKT, load<u64>(frame, FRAME_TIME), PKT_NOW);
   store<u64>(PKT, 0, PKT_TRUNC); // PKT_DEPTH too
   store<u64>(PKT, 0, PKT_CONN); // PKT_CONN_FLAGS too
-  store<u32>(PKT, 0, PKT_HASH);
+  store<u64>(PKT, 0, PKT_HASH); // PKT_ENTRY too
 }
 
 /** What became of it. */
