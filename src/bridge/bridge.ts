@@ -117,8 +117,8 @@ export class Bridge {
     const total = datapath.staged;
     let from = 0;
     datapath.sink = {
-      port: (port, memory, offset, length, wireLength, frame) =>
-        sink.port(port, memory, offset, length, wireLength, from + frame),
+      port: (port, memory, offset, length, wireLength, frame, tunnel) =>
+        sink.port(port, memory, offset, length, wireLength, from + frame, tunnel),
       userspace: (userspace, memory, offset, length, wireLength, frame, key) =>
         sink.userspace(userspace, memory, offset, length, wireLength, from + frame, key),
     };

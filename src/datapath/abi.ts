@@ -3,7 +3,9 @@
 
 // --- frame descriptor, host to kernel, 32 bytes ------------------------------------------------------------------
 //   0 ptr u32 | 4 len u32 (bytes present) | 8 wireLen u32 (bytes on the wire, >= len; what byte counters count)
-//  12 inPort u32 | 16 timeMs u64 | 24 number u32 (the host's, handed back) | 28 reserved
+//  12 inPort u32 | 16 timeMs u64 | 24 number u32 (the host's, handed back)
+//  28 tunnel u32: of a frame that arrived in one, where its blocks of the flow key stand: map of blocks u64 | 8 bytes |
+//     the blocks of the map, one after the other; 0 for other frames
 export const FRAME_DESC_SIZE = 32;
 export const FRAME_PTR = 0;
 export const FRAME_LEN = 4;
@@ -11,10 +13,11 @@ export const FRAME_WIRE_LEN = 8;
 export const FRAME_IN_PORT = 12;
 export const FRAME_TIME = 16;
 export const FRAME_NUMBER = 24;
+export const FRAME_TUNNEL = 28;
 
 // --- output descriptor, kernel to host, 32 bytes -----------------------------------------------------------------
 //   0 ptr u32 | 4 len u32 | 8 wireLen u32 | 12 port u32 (OUT_PORT) or userspace action index (OUT_USERSPACE)
-//  16 frame u32 (index in the batch) | 20 kind u32 | 24 key pointer u32 (OUT_USERSPACE: a KEY_SIZE copy) | 28 reserved
+//  16 frame u32 (index in the batch) | 20 kind u32 | 24 key pointer u32 (OUT_USERSPACE, OUT_TUNNEL: a KEY_SIZE copy) | 28 reserved
 export const OUT_DESC_SIZE = 32;
 export const OUT_PTR = 0;
 export const OUT_LEN = 4;
@@ -25,6 +28,7 @@ export const OUT_KIND = 20;
 export const OUT_KEY = 24;
 export const OUT_KIND_PORT = 0;
 export const OUT_KIND_USERSPACE = 1;
+export const OUT_KIND_TUNNEL = 2; // to a port, of a frame that was given a tunnel
 
 // --- verdict, kernel to host, one per frame of the batch, 16 bytes -----------------------------------------------
 //   0 outputs u32 | 4 userspace u32 | 8 drop reason u32 (0 when it went somewhere) | 12 tag u32 (MF_TAG of the last megaflow hit, 0 for none)
@@ -136,7 +140,8 @@ export const SET_MPLS = 10; //      B_MPLS: lse0
 export const SET_ICMPV6 = 11; //    B_IP4: tp_src = type, tp_dst = code
 export const SET_PKT_MARK = 12; //  B_VLAN: pkt_mark
 export const SET_SKB_PRIORITY = 13; // B_VLAN: skb_priority
-export const SET_TUNNEL = 14; //    B_TUN, B_TUN2, B_TUN_IPV6_SRC, B_TUN_IPV6_DST, B_TUN_TP: the key only, used by the port that sends it
+export const SET_TUNNEL = 14; //    B_TUN, B_TUN2, B_TUN_IPV6_SRC, B_TUN_IPV6_DST, B_TUN_TP: the key only, handed to the port that sends it
+export const SET_TUNNEL_OPTIONS = 17; // B_TUN_METADATA and the blocks behind it, after a SET_TUNNEL
 export const SET_NSH = 16; //       B_EXTRA: nsh_flags, nsh_ttl, nsh_spi, nsh_si; B_NSH: nsh_c1 to nsh_c4
 export const SET_ND_EXT = 15; //    B_EXTRA: nd_reserved; B_IP4: tcp_flags = nd_options_type
 

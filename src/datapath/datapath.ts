@@ -2,6 +2,7 @@
 //
 // The host stages frames, calls receive(), and takes the outputs and the verdicts; see kernel/receive.ts for the inside.
 import { Flow, KEY_WORDS } from "../flow/flow.ts";
+import * as L from "../flow/layout.ts";
 import { KEY_SIZE, O_NW_PROTO, O_TCP_FLAGS } from "../flow/layout.ts";
 import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
@@ -41,6 +42,8 @@ export interface OutputSink {
     length: number,
     wireLength: number,
     frame: number,
+    /** The key of a frame that is to go out in a tunnel: its tunnel fields say how. Null for all others. */
+    tunnel: Flow | null,
   ): void;
   userspace(
     userspace: Userspace,
@@ -78,6 +81,8 @@ const SUBTABLES_MAX = 4096;
 const MASKS_PER_PORT_MAX = 256;
 const RECORD_BYTES_EACH = 384; // a megaflow of 7 key blocks (twice) and a program of 24 words
 const SLACK = 64;
+/** Of a tunnel: the map of its blocks, and the blocks. */
+const TUNNEL_BYTES = (1 + L.KEY_BLOCKS - L.B_TUN) * L.BLOCK_SIZE;
 /** Frames up to this length are copied word by word. */
 const SHORT_FRAME = 80;
 const TCP = 6;
@@ -156,7 +161,10 @@ export class Datapath {
     return this.#staged;
   }
 
-  /** Stages a frame: copies its bytes into the kernel. False when the batch is full; nothing is staged then. */
+  /**
+   * Stages a frame: copies its bytes into the kernel, and of `tunnel` the tunnel fields of the key, when it arrived in one.
+   * False when the batch is full; nothing is staged then.
+   */
   stage(
     data: Uint8Array,
     offset: number,
@@ -164,11 +172,13 @@ export class Datapath {
     wireLength: number,
     inPort: number,
     timeMs: number,
+    tunnel: Flow | null = null,
   ): boolean {
     if (this.#staged === abi.BATCH_MAX) return false;
     // A frame too long for the switch is dropped by its length; its bytes are not needed.
     const kept = Math.min(length, abi.MAX_FRAME);
-    if (this.#arenaUsed + kept + SLACK > ARENA_BYTES) return false;
+    const tunnelBytes = tunnel === null ? 0 : TUNNEL_BYTES;
+    if (this.#arenaUsed + kept + SLACK + tunnelBytes > ARENA_BYTES) return false;
     const at = this.#at.arena + this.#arenaUsed;
     const bytes = this.kernel.bytes;
     if (kept <= SHORT_FRAME) this.#copyShort(data, offset, kept, at);
@@ -180,10 +190,31 @@ export class Datapath {
     words[d + (abi.FRAME_LEN >> 2)] = kept;
     words[d + (abi.FRAME_WIRE_LEN >> 2)] = wireLength;
     words[d + (abi.FRAME_IN_PORT >> 2)] = inPort;
+    words[d + (abi.FRAME_TUNNEL >> 2)] = tunnel === null ? 0 : this.#copyTunnel(tunnel);
     words[d + (abi.FRAME_TIME >> 2)] = timeMs % 0x100000000;
     words[d + (abi.FRAME_TIME >> 2) + 1] = timeMs / 0x100000000;
     this.#staged++;
     return true;
+  }
+
+  /** Copies the tunnel's blocks that are not zero (abi.ts, FRAME_TUNNEL); returns where to. */
+  #copyTunnel(tunnel: Flow): number {
+    const { bytes, words } = this.kernel;
+    const start = this.#at.arena + this.#arenaUsed;
+    let at = start + L.BLOCK_SIZE;
+    let map = 0n;
+    for (let block = L.B_TUN; block < L.KEY_BLOCKS; block++) {
+      const from = block * L.BLOCK_SIZE;
+      const source = tunnel.bytes.subarray(from, from + L.BLOCK_SIZE);
+      if (source.every((b) => b === 0)) continue;
+      bytes.set(source, at);
+      at += L.BLOCK_SIZE;
+      map |= 1n << BigInt(block);
+    }
+    words[start >>> 2] = Number(map & 0xffffffffn);
+    words[(start >>> 2) + 1] = Number(map >> 32n);
+    this.#arenaUsed += TUNNEL_BYTES;
+    return start;
   }
 
   /** Copies a few words faster than set() begins: 60 bytes took 26 ns, byte by byte or with set() 66. */
@@ -459,10 +490,16 @@ export class Datapath {
         const wireLen = words[d + 2]!;
         const arg = words[d + 3]!;
         const frame = words[d + 4]!;
-        if (words[d + 5] === abi.OUT_KIND_PORT) sink.port(arg, kernel.bytes, ptr, len, wireLen, frame);
-        else {
-          const key = words[d + 6]!;
-          this.#keyOut.bytes.set(kernel.bytes.subarray(key, key + KEY_SIZE));
+        const kind = words[d + 5]!;
+        if (kind === abi.OUT_KIND_PORT) {
+          sink.port(arg, kernel.bytes, ptr, len, wireLen, frame, null);
+          continue;
+        }
+        const key = words[d + 6]!;
+        this.#keyOut.bytes.set(kernel.bytes.subarray(key, key + KEY_SIZE));
+        if (kind === abi.OUT_KIND_TUNNEL) {
+          sink.port(arg, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
+        } else {
           sink.userspace(this.#userspace[arg]!, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
         }
       }

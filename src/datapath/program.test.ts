@@ -1,7 +1,18 @@
 // Programs, word by word, against the layouts of abi.ts.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { B_ADDR, B_ETH, B_IP4, B_IPV6_DST, B_IPV6_SRC, B_TUN, B_TUN_TP, KEY_SIZE } from "../flow/layout.ts";
+import {
+  B_ADDR,
+  B_ETH,
+  B_IP4,
+  B_IPV6_DST,
+  B_IPV6_SRC,
+  B_TUN,
+  B_TUN_METADATA,
+  B_TUN_TP,
+  KEY_BLOCKS,
+  KEY_SIZE,
+} from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import * as A from "./abi.ts";
 import type { DatapathAction, SetHeader, Userspace } from "./action.ts";
@@ -82,13 +93,27 @@ test("a set holds value and mask of each of its blocks", () => {
     ["ipv4", A.SET_IPV4, [B_IP4]],
     ["ipv6", A.SET_IPV6, [B_IP4, B_IPV6_SRC, B_IPV6_DST, B_ADDR]],
     ["arp", A.SET_ARP, [B_ETH, B_IP4, B_ADDR]],
-    ["tunnel", A.SET_TUNNEL, Array.from({ length: B_TUN_TP - B_TUN + 1 }, (_, i) => B_TUN + i)],
   ];
   for (const [header, code, blocks] of sets) {
     const words = encode([{ type: "set", header, value, mask }]);
     const body = blocks.flatMap((b) => [...blockWords(value, b), ...blockWords(mask, b)]);
     assert.deepEqual(words, [first(A.A_SET, 2 + body.length), code, ...body, END], header);
   }
+});
+
+test("the options of a tunnel follow it in a set of their own", () => {
+  const value = key(1);
+  const mask = key(2);
+  const words = (blocks: number[]) =>
+    blocks.flatMap((b) => [...blockWords(value, b), ...blockWords(mask, b)]);
+  const tunnel = words(Array.from({ length: B_TUN_TP - B_TUN + 1 }, (_, i) => B_TUN + i));
+  const options = words(Array.from({ length: KEY_BLOCKS - B_TUN_METADATA }, (_, i) => B_TUN_METADATA + i));
+  const head = [first(A.A_SET, 2 + tunnel.length), A.SET_TUNNEL, ...tunnel];
+  assert.deepEqual(encode([{ type: "set", header: "tunnel", value, mask }]), [
+    ...head,
+    ...[first(A.A_SET, 2 + options.length), A.SET_TUNNEL_OPTIONS, ...options],
+    END,
+  ]);
 });
 
 test("ct with mark, label and nat", () => {

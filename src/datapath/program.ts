@@ -30,6 +30,12 @@ const SETS: Readonly<Record<SetHeader, { code: number; blocks: readonly number[]
   },
 };
 
+/** What follows a set of a tunnel that has options. */
+const TUNNEL_OPTIONS = {
+  code: A.SET_TUNNEL_OPTIONS,
+  blocks: Array.from({ length: L.KEY_BLOCKS - L.B_TUN_METADATA }, (_, i) => L.B_TUN_METADATA + i),
+};
+
 const BLOCK_WORDS = L.BLOCK_SIZE / 4;
 const CT_WORDS = 5 + 2 * BLOCK_WORDS;
 const NAT_WORDS = 2 + 2 * BLOCK_WORDS;
@@ -181,8 +187,17 @@ class Writer {
   }
 
   #set(header: SetHeader, value: Uint8Array, mask: Uint8Array): void {
+    this.#setBlocks(SETS[header], value, mask);
+    const present = value.subarray(L.O_TUN_METADATA_PRESENT, L.O_TUN_METADATA);
+    if (header === "tunnel" && present.some((b) => b !== 0)) this.#setBlocks(TUNNEL_OPTIONS, value, mask);
+  }
+
+  #setBlocks(
+    { code, blocks }: { code: number; blocks: readonly number[] },
+    value: Uint8Array,
+    mask: Uint8Array,
+  ): void {
     assert(value.length >= KEY_SIZE && mask.length >= KEY_SIZE, "a set holds whole flow keys");
-    const { code, blocks } = SETS[header];
     const start = this.#open();
     this.#word(code);
     for (const block of blocks) {

@@ -40,6 +40,7 @@ import {
   SET_PKT_MARK,
   SET_SKB_PRIORITY,
   SET_TUNNEL,
+  SET_TUNNEL_OPTIONS,
 } from "../datapath/abi.ts";
 import {
   O_DP_HASH,
@@ -303,7 +304,11 @@ function execute(program: usize): bool {
         break;
       case A_SET: {
         const code = load<u32>(at, 4);
-        const keyOnly = code == SET_PKT_MARK || code == SET_SKB_PRIORITY || code == SET_TUNNEL;
+        const keyOnly =
+          code == SET_PKT_MARK ||
+          code == SET_SKB_PRIORITY ||
+          code == SET_TUNNEL ||
+          code == SET_TUNNEL_OPTIONS;
         if (!keyOnly && !makeWritable()) return outOfMemory();
         setHeader(at);
         break;

@@ -65,6 +65,8 @@ export const PKT_F_OWNED: u32 = 1;
 export const PKT_F_DIRTY: u32 = 2;
 /** The frame is a datagram put together from its fragments: its length cannot change. */
 export const PKT_F_DATAGRAM: u32 = 4;
+/** A program has set the tunnel in KEY: the port that sends the frame is told. */
+export const PKT_F_TUNNEL: u32 = 8;
 
 /** PKT_CONN_FLAGS: the frame goes in the connection's reply direction; it is an ICMP error about the connection. */
 export const PKT_CONN_F_REPLY: u32 = 1;

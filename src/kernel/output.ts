@@ -8,6 +8,7 @@ import {
   OUT_KEY,
   OUT_KIND,
   OUT_KIND_PORT,
+  OUT_KIND_TUNNEL,
   OUT_KIND_USERSPACE,
   OUT_LEN,
   OUT_PTR,
@@ -19,6 +20,7 @@ import {
   KEY_BYTES,
   PKT,
   PKT_F_OWNED,
+  PKT_F_TUNNEL,
   PKT_FLAGS,
   PKT_FRAME,
   PKT_LEN,
@@ -89,6 +91,12 @@ function descriptor(): usize {
 
 /** Sends the frame as it stands to a port. */
 export function output(port: u32): void {
+  const flags = load<u32>(PKT, PKT_FLAGS);
+  let key: usize = 0;
+  if (flags & PKT_F_TUNNEL) {
+    key = take(KEY_BYTES);
+    if (key != 0) memory.copy(key, KEY, KEY_BYTES);
+  }
   const d = descriptor();
   let len = load<u32>(PKT, PKT_LEN);
   let wireLen = load<u32>(PKT, PKT_WIRE_LEN);
@@ -103,9 +111,10 @@ export function output(port: u32): void {
   store<u32>(d, wireLen, OUT_WIRE_LEN);
   store<u32>(d, port, OUT_ARG);
   store<u32>(d, load<u32>(PKT, PKT_FRAME), OUT_FRAME);
-  store<u32>(d, OUT_KIND_PORT, OUT_KIND);
+  store<u32>(d, key == 0 ? OUT_KIND_PORT : OUT_KIND_TUNNEL, OUT_KIND);
+  store<u32>(d, <u32>key, OUT_KEY);
   // The bytes now belong to the descriptor: a later change needs a copy.
-  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) & ~PKT_F_OWNED, PKT_FLAGS);
+  store<u32>(PKT, flags & ~PKT_F_OWNED, PKT_FLAGS);
   frameOutputs++;
 }
 

@@ -13,6 +13,7 @@ import {
   FRAME_LEN,
   FRAME_PTR,
   FRAME_TIME,
+  FRAME_TUNNEL,
   FRAME_WIRE_LEN,
   MAX_FRAME,
   MF_QUICK_PORT,
@@ -61,6 +62,7 @@ import {
 import { frameOutputs, frameUserspace, outputBegin, outputUnchanged } from "./output.ts";
 import { parse } from "./parse.ts";
 import { transientReset } from "./transient.ts";
+import { receiveTunnel } from "./tunnel.ts";
 
 const ETH_HEADER: u32 = 14;
 const FAST_MAP: u64 = 7; // blocks META, ETH and IP4
@@ -106,8 +108,9 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
   const ptr = <usize>load<u32>(frame, FRAME_PTR);
   const len = load<u32>(frame, FRAME_LEN);
   const wireLen = load<u32>(frame, FRAME_WIRE_LEN);
-  // EtherType 0x0800, version 4 with a 20-byte header, no fragment (DF may be set), and bytes for a UDP header.
+  // No tunnel it came in, EtherType 0x0800, version 4 with a 20-byte header, no fragment (DF may be set), and bytes for a UDP header.
   if (
+    load<u32>(frame, FRAME_TUNNEL) != 0 ||
     len < 42 ||
     wireLen > <u32>MAX_FRAME ||
     load<u16>(ptr, 12) != 0x0008 ||
@@ -178,6 +181,8 @@ function receiveOther(frame: usize, index: u32, verdict: usize): void {
     clearBlocks(load<u64>(PKT, PKT_KEY_MAP));
     store<u32>(KEY, bswap<u32>(load<u32>(frame, FRAME_IN_PORT)));
     store<u64>(PKT, 1, PKT_KEY_MAP);
+    const tunnel = load<u32>(frame, FRAME_TUNNEL);
+    if (tunnel != 0) receiveTunnel(tunnel);
     parse();
     process();
   }

@@ -19,17 +19,10 @@ import {
   SET_SKB_PRIORITY,
   SET_TCP,
   SET_TUNNEL,
+  SET_TUNNEL_OPTIONS,
   SET_UDP,
 } from "../datapath/abi.ts";
-import {
-  B_TUN,
-  B_TUN_TP,
-  B_VLAN,
-  BLOCK_SIZE,
-  O_DL_TYPE,
-  O_PKT_MARK,
-  O_SKB_PRIORITY,
-} from "../flow/layout.ts";
+import { B_VLAN, BLOCK_SIZE, O_DL_TYPE, O_PKT_MARK, O_SKB_PRIORITY } from "../flow/layout.ts";
 import {
   KEY,
   OFFSET_NONE,
@@ -46,6 +39,7 @@ import {
 import { setNsh } from "./rewrite-encap.ts";
 import { BE_IPV4, BE_IPV6, masked16, masked32, setIpv4, setIpv6 } from "./rewrite-ip.ts";
 import { setIcmp, setNd, setNdExtensions, setSctp, setTcp, setUdp } from "./rewrite-transport.ts";
+import { setTunnel, setTunnelOptions } from "./tunnel.ts";
 
 const BLOCK: usize = BLOCK_SIZE;
 /** Two blocks: a value and its mask. */
@@ -67,6 +61,7 @@ export function setHeader(action: usize): void {
   if (code == SET_PKT_MARK) return setMetadata(O_PKT_MARK, value, mask);
   if (code == SET_SKB_PRIORITY) return setMetadata(O_SKB_PRIORITY, value, mask);
   if (code == SET_TUNNEL) return setTunnel(value);
+  if (code == SET_TUNNEL_OPTIONS) return setTunnelOptions(value);
 
   store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_DIRTY, PKT_FLAGS);
   if (code == SET_ETHERNET) return setEthernet(value, mask);
@@ -144,16 +139,4 @@ function setMetadata(offset: usize, value: usize, mask: usize): void {
   const inBlock = offset - <usize>B_VLAN * BLOCK;
   store<u32>(KEY + offset, masked32(load<u32>(KEY + offset), value + inBlock, mask + inBlock));
   store<u64>(PKT, load<u64>(PKT, PKT_KEY_MAP) | (1 << B_VLAN), PKT_KEY_MAP);
-}
-
-/** Tunnel metadata: blocks B_TUN to B_TUN_TP of KEY, used by the port that sends the frame. */
-function setTunnel(blocks: usize): void {
-  let map = load<u64>(PKT, PKT_KEY_MAP);
-  for (let block: u32 = B_TUN; block <= <u32>B_TUN_TP; block++) {
-    const at = KEY + <usize>block * BLOCK;
-    v128.store(at, v128.bitselect(v128.load(blocks), v128.load(at), v128.load(blocks + BLOCK)));
-    map |= (<u64>1) << block;
-    blocks += PAIR;
-  }
-  store<u64>(PKT, map, PKT_KEY_MAP);
 }

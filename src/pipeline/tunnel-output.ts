@@ -4,6 +4,8 @@
 
 import * as L from "../flow/layout.ts";
 import { KEY_SIZE, O_NW_TOS, O_NW_TTL, O_PKT_MARK } from "../flow/layout.ts";
+import { isPresent } from "../flow/option-bits.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import type { Context } from "./context.ts";
 import { DEFAULT_TTL, type TunnelAddress, type TunnelOptions } from "./tunnel-options.ts";
 import { hasTunnel, isIpAny } from "./wildcards.ts";
@@ -17,12 +19,6 @@ const START = L.O_TUN_ID;
 const SIZE = KEY_SIZE - START;
 const $before = new Uint8Array(SIZE);
 const MASK = new Uint8Array(KEY_SIZE).fill(0xff, START);
-
-/** What of the received tunnel goes on when nothing else is set: offsets and lengths. */
-const PASSED_ON: readonly (readonly [offset: number, length: number])[] = [
-  [L.O_TUN_GBP_ID, L.O_TUN_IPV6_SRC - L.O_TUN_GBP_ID],
-  [L.O_TUN_METADATA_PRESENT, KEY_SIZE - L.O_TUN_METADATA_PRESENT],
-];
 
 /**
  * Appends the set that makes the port send the frame in its tunnel. False when it cannot: then the frame is not to be sent.
@@ -45,7 +41,7 @@ export function commitTunnel(ctx: Context, tunnel: TunnelOptions): boolean {
     return false;
   }
   ctx.report("detail", "output to kernel tunnel");
-  keepWhatTypeCarries(flow.bytes, tunnel);
+  keepWhatTypeCarries(flow.bytes, tunnel, ctx.host.tlvMap);
   if (!isSame(flow.bytes, base.bytes, START, SIZE)) {
     base.bytes.set(flow.bytes.subarray(START, KEY_SIZE), START);
     const value = new Uint8Array(KEY_SIZE);
@@ -62,8 +58,14 @@ function fillOuterHeader(ctx: Context, tunnel: TunnelOptions): void {
   const isIp = isIpAny(flow);
   // OVS 3.1 does not look at what it passes on of a tunnel the frame came by: frames with other options would get the first one's.
   if (hasTunnel(original)) {
-    wc.set16(L.O_TUN_FLAGS, 0xffff);
-    for (const [offset, length] of PASSED_ON) wc.setExact(offset, length);
+    wc.set16(L.O_TUN_FLAGS, wc.get16(L.O_TUN_FLAGS) | L.TUN_FLAG_OAM);
+    if (tunnel.type === "vxlan") wc.setExact(L.O_TUN_GBP_ID, 3);
+    if (tunnel.type === "geneve") {
+      wc.setExact(L.O_TUN_METADATA_PRESENT, 8);
+      for (const { index, size } of ctx.host.tlvMap.list) {
+        if (isPresent(original.bytes, index)) wc.setExact(ctx.host.tlvMap.field(index)!.offset, size);
+      }
+    }
   }
   if (tunnel.localIp !== "flow") setAddress(flow.bytes, L.O_TUN_SRC, L.O_TUN_IPV6_SRC, tunnel.localIp);
   if (tunnel.remoteIp !== "flow") setAddress(flow.bytes, L.O_TUN_DST, L.O_TUN_IPV6_DST, tunnel.remoteIp);
@@ -102,10 +104,15 @@ function fillOuterHeader(ctx: Context, tunnel: TunnelOptions): void {
 }
 
 /** Takes away what the type's header has no room for. */
-function keepWhatTypeCarries(bytes: Uint8Array, { type }: TunnelOptions): void {
+function keepWhatTypeCarries(bytes: Uint8Array, { type }: TunnelOptions, tlvMap: TlvMap): void {
   if (type !== "vxlan") bytes.fill(0, L.O_TUN_GBP_ID, L.O_TUN_ERSPAN_VER);
   bytes.fill(0, L.O_TUN_ERSPAN_VER, L.O_TUN_IPV6_SRC);
   if (type !== "geneve") bytes.fill(0, L.O_TUN_METADATA_PRESENT, KEY_SIZE);
+  // A deleted option leaves its value behind.
+  for (const { index, size } of tlvMap.list) {
+    const { offset } = tlvMap.field(index)!;
+    if (!isPresent(bytes, index)) bytes.fill(0, offset, offset + size);
+  }
 }
 
 function setAddress(
