@@ -187,11 +187,37 @@ test("flows and captures may come from standard input", () => {
   assert.equal(megaflow("parse -", whole).stdout.split("\n").length, 3);
 });
 
+test("a replay may begin with the connections of a dump", () => {
+  const connection =
+    "tcp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=40000,dport=80),reply=(src=10.0.0.2,dst=10.0.0.1,sport=80,dport=40000),zone=3,mark=5,protoinfo=(state=ESTABLISHED)";
+  const flows =
+    "table=0,tcp actions=ct(table=1,zone=3)\ntable=1,ct_state=+est,ct_mark=5,tcp actions=output:7\n";
+  writeFileSync(join(dir, "state.txt"), `${connection}\n`);
+  const line = `replay --flows - ${ONE} --conntrack-state state.txt --out-dir kept --json`;
+  const r = megaflow(`${line} --ct-limit zone=3,limit=1 --ct-timeout zone=3,tcp_established=60`, flows);
+  assert.equal(r.stderr, "");
+  assert.deepEqual([JSON.parse(r.stdout).forwarded, JSON.parse(r.stdout).connections], [2, 1]);
+  assert.equal(readFileSync(join(dir, "kept/conntrack.txt"), "utf8"), `${connection}\n`);
+  const [row] = JSON.parse(readFileSync(join(dir, "kept/conntrack.json"), "utf8"));
+  assert.deepEqual(
+    [row.protocol, row.orig.sport, row.zone, row.mark, row.state],
+    ["tcp", 40000, 3, 5, "ESTABLISHED"],
+  );
+  writeFileSync(join(dir, "state.txt"), `${connection}\n${connection.replace("zone=3", "zone=x")}\n`);
+  const bad = megaflow(line.replace("kept", "never"), flows);
+  assert.deepEqual(
+    [bad.status, bad.stderr],
+    [2, 'megaflow: state.txt:2:119: "x" is no number up to 65535\n'],
+  );
+  assert.equal(existsSync(join(dir, "never")), false);
+});
+
 test("the output folder holds what it should, keys in order", () => {
   const r = megaflow("replay --flows drop.flows --in 1=one.pcap --in 2=one.pcap --out-dir new/deep --json");
   assert.equal(r.stderr, "");
   const read = (name: string): string => readFileSync(join(dir, "new/deep", name), "utf8");
   assert.deepEqual(readdirSync(join(dir, "new/deep")).sort(), [
+    "conntrack.json",
     "conntrack.txt",
     "flow-removed.txt",
     "flows.txt",

@@ -1,6 +1,6 @@
 // What a bridge shows of itself, in the words of ovs-ofctl and ovs-appctl (DESIGN D7).
 import { formatDatapathActions } from "../datapath/action-text.ts";
-import { connections, formatConnection } from "../datapath/conntrack-dump.ts";
+import { connectionObject, connections, formatConnection } from "../datapath/conntrack-dump.ts";
 import { readMeter } from "../datapath/meters.ts";
 import { formatFlags, TCP_FLAG_NAMES } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
@@ -85,6 +85,18 @@ export function* megaflowLines(bridge: Bridge): Generator<string> {
 /** `ovs-appctl dpctl/dump-conntrack`. */
 export function* connectionLines(bridge: Bridge): Generator<string> {
   for (const c of connections(bridge.datapath.kernel, bridge.nowMs)) yield formatConnection(c);
+}
+
+/** The same for programs, with all that is known: a JSON list, a connection a line. */
+export function* connectionJsonLines(bridge: Bridge): Generator<string> {
+  let waiting: string | null = null;
+  yield "[";
+  for (const c of connections(bridge.datapath.kernel, bridge.nowMs)) {
+    if (waiting !== null) yield `${waiting},`;
+    waiting = JSON.stringify(connectionObject(c));
+  }
+  if (waiting !== null) yield waiting;
+  yield "]";
 }
 
 export function conntrackText(bridge: Bridge): string {

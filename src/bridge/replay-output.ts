@@ -42,7 +42,7 @@ export function dropNote(verdict: Verdict): DropNote | null {
 
 /** Names of the files that a replay writes. */
 const WRITTEN =
-  /^(port-\d+\.pcap|verdicts\.jsonl|summary\.json|(flows|flow-removed|groups|group-stats|meters|meter-stats|megaflows|conntrack)\.txt)$/;
+  /^(port-\d+\.pcap|verdicts\.jsonl|summary\.json|conntrack\.json|(flows|flow-removed|groups|group-stats|meters|meter-stats|megaflows|conntrack)\.txt)$/;
 
 /** Throws EARGS when one of `inputs` (paths) is a file that a replay into `dir` would write over. */
 export function checkInputsSurvive(dir: string, inputs: readonly string[]): void {

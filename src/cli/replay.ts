@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { Bridge } from "../bridge/bridge.ts";
 import {
+  connectionJsonLines,
   connectionLines,
   flowLines,
   groupLines,
@@ -12,7 +13,10 @@ import {
 } from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
 import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
+import { readTextFile } from "../control/text-file.ts";
 import { countConnections } from "../datapath/conntrack-dump.ts";
+import { restoreConnections } from "../datapath/conntrack-restore.ts";
+import { parseConnections } from "../datapath/conntrack-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
 import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
@@ -26,6 +30,7 @@ import { addSwitchOptions, describeSwitch, type SwitchOptions } from "./switch-o
 interface ReplayOptions extends SwitchOptions, ConntrackOptions {
   in: string[];
   at: string[];
+  conntrackState?: string;
   outDir?: string;
   shards: string;
   loop?: string;
@@ -74,6 +79,10 @@ export function register(program: Command): void {
       list,
       [],
     )
+    .option(
+      "--conntrack-state <FILE>",
+      "connections that there are at the first frame, as ovs-appctl dpctl/dump-conntrack prints them, with or without -m and -s",
+    )
     .option("--out-dir <DIR>", "where to write what each port sent, verdicts and dumps")
     .option("--shards <N>", "threads to spread the flows over (only 1 so far)", "1")
     .option("--loop <N>", "replay the captures N times from memory, without output files: for measuring")
@@ -84,7 +93,7 @@ export function register(program: Command): void {
       "after",
       `
 Writes into DIR: port-NO.pcap, verdicts.jsonl, flows.txt, flow-removed.txt, groups.txt, group-stats.txt, meters.txt,
-meter-stats.txt, megaflows.txt, conntrack.txt, summary.json.
+meter-stats.txt, megaflows.txt, conntrack.txt, conntrack.json, summary.json.
 A frame that the capture's snaplen cut counts with the length it had; it is forwarded as far as it is there.
 
 CONFIG is YAML, its file names relative to it:
@@ -122,7 +131,12 @@ async function replay(options: ReplayOptions): Promise<void> {
     const [time, file] = splitAssignment(text, AT_FORM);
     return { afterNs: secondsToNs(time, AT_FORM), file };
   });
-  const inputs = [...changes.map((c) => c.file), ...captures.map((c) => c.path)];
+  const { conntrackState } = options;
+  const inputs = [
+    ...changes.map((c) => c.file),
+    ...captures.map((c) => c.path),
+    ...(conntrackState === undefined ? [] : [conntrackState]),
+  ];
   const described = describeSwitch(options, inputs);
   if (captures.length === 0) throw new MegaflowError("EARGS", `at least one ${IN_FORM} is wanted`);
   if (options.outDir !== undefined) {
@@ -146,7 +160,15 @@ async function replay(options: ReplayOptions): Promise<void> {
     seed: wholeNumber(options.seed, "--seed", 0),
   });
 
-  const run = new ReplayRun(bridge, files, captures, changes, options.outDir);
+  const state =
+    conntrackState === undefined ? [] : parseConnections(readTextFile(conntrackState), conntrackState);
+  const run = new ReplayRun(bridge, files, captures, changes, options.outDir, (nowMs) => {
+    try {
+      restoreConnections(bridge.datapath.kernel, state, nowMs);
+    } catch (error) {
+      throw error instanceof MegaflowError ? error.at({ file: conntrackState! }) : error;
+    }
+  });
   const summary = loops === null ? await run.once() : await run.loop(loops);
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
   else process.stdout.write(summaryText(summary, loops));
@@ -165,19 +187,23 @@ class ReplayRun {
   readonly #captures: readonly { port: number; path: string }[];
   readonly #changes: readonly { afterNs: number; file: string }[];
   readonly #outDir: string | undefined;
+  readonly #restore: (nowMs: number) => void;
 
+  /** `restore` puts connections into the table before the first frame. */
   constructor(
     bridge: Bridge,
     files: SwitchFiles,
     captures: readonly { port: number; path: string }[],
     changes: readonly { afterNs: number; file: string }[],
     outDir: string | undefined,
+    restore: (nowMs: number) => void,
   ) {
     this.#bridge = bridge;
     this.#files = files;
     this.#captures = captures;
     this.#changes = changes;
     this.#outDir = outDir;
+    this.#restore = restore;
   }
 
   /** One pass over the captures as they are read. */
@@ -266,6 +292,7 @@ class ReplayRun {
   #begin(nowMs: number): void {
     this.#bridge.advance(nowMs);
     loadSwitch(this.#bridge, this.#files, nowMs);
+    this.#restore(nowMs);
   }
 
   #events(): ReplayEvent[] {
@@ -330,6 +357,7 @@ function writeDumps(bridge: Bridge, output: ReplayOutput): void {
   output.file("meter-stats.txt", meterStatsLines(bridge));
   output.file("megaflows.txt", megaflowLines(bridge));
   output.file("conntrack.txt", connectionLines(bridge));
+  output.file("conntrack.json", connectionJsonLines(bridge));
 }
 
 function summaryText(summary: Summary, loops: number | null): string {

@@ -304,6 +304,7 @@ export const ZONES_MAX = 1023;
 
 // A peer's window scale: the factor, and how it is known.
 export const WSCALE_MASK = 0x0f;
+export const WSCALE_UNSEEN = 0x20; //  taken out of a dump: nothing is known of its sequence numbers until it next sends
 export const WSCALE_UNKNOWN = 0x40; // picked up in mid-stream
 export const WSCALE_KNOWN = 0x80; //  told in its SYN
 

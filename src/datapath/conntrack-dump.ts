@@ -256,3 +256,44 @@ function formatTuple(proto: number, tuple: Tuple): string {
 function formatAddress(bytes: Uint8Array): string {
   return bytes.length === 4 ? formatIpv4(bytes) : formatIpv6(bytes);
 }
+
+/** All of a connection for programs, in the words of a dump; numbers of seconds and states as there. */
+export function connectionObject(c: Connection): object {
+  const { proto } = c;
+  const label = Buffer.from(c.label).toString("hex").replace(/^0+/, "");
+  const isTranslated = (end: "src" | "dst", other: "src" | "dst"): boolean =>
+    !c.orig[end].every((byte, i) => byte === c.reply[other][i]);
+  const peer = ({ state, wscale, scales, liberal }: TcpPeer) => ({
+    state: TCP_STATES[state]!,
+    wscale: scales ? wscale : null,
+    liberal,
+  });
+  return {
+    protocol: PROTO_NAMES[proto] ?? String(proto),
+    orig: tupleObject(proto, c.orig),
+    reply: tupleObject(proto, c.reply),
+    zone: c.zone,
+    mark: c.mark,
+    labels: label === "" ? "0x0" : `0x${label}`,
+    timeout: Math.max(0, Math.floor(c.leftMs / 1000)),
+    timeout_ms: Math.max(0, c.leftMs),
+    state: c.tcp === null ? null : tcpStateName(c.tcp),
+    tcp: c.tcp === null ? null : { orig: peer(c.tcp.orig), reply: peer(c.tcp.reply) },
+    translated: isTranslated("src", "dst") ? "src" : isTranslated("dst", "src") ? "dst" : portsTranslated(c),
+    helper: c.helper,
+    parent: c.parent === null ? null : tupleObject(c.parent.proto, c.parent),
+  };
+}
+
+function portsTranslated({ proto, orig, reply }: Connection): "src" | "dst" | null {
+  if (proto === PROTO_ICMP || proto === PROTO_ICMPV6) return null;
+  if (orig.sport !== reply.dport) return "src";
+  return orig.dport === reply.sport ? null : "dst";
+}
+
+function tupleObject(proto: number, { src, dst, sport, dport }: Tuple): object {
+  const addresses = { src: formatAddress(src), dst: formatAddress(dst) };
+  if (proto === PROTO_ICMP || proto === PROTO_ICMPV6)
+    return { ...addresses, id: sport, type: dport, code: 0 };
+  return { ...addresses, sport, dport };
+}

@@ -6,6 +6,8 @@
 // largest window the peer offered (unscaled), its window scale, and its state. Sequence numbers are compared modulo
 // 2^32 (RFC 9293 section 3.4).
 //
+// A connection taken out of a dump begins without sequence numbers: each peer's first segment gives its own (WSCALE_UNSEEN).
+//
 // A peer's state is of its own: SYN_SENT when it has sent something, ESTABLISHED when that is acknowledged, CLOSING when
 // it has sent FIN, FIN_WAIT_2 when the FIN is acknowledged, TIME_WAIT for both after a reset.
 import {
@@ -31,6 +33,7 @@ import {
   WSCALE_KNOWN,
   WSCALE_MASK,
   WSCALE_UNKNOWN,
+  WSCALE_UNSEEN,
 } from "../datapath/abi.ts";
 import { restartTimer, startTimer } from "./conntrack-table.ts";
 
@@ -199,8 +202,15 @@ export function tcpUpdate(
   let seq = sentSeq;
   let end = seq + payload + (isSyn ? 1 : 0) + (isFin ? 1 : 0);
   let dstMaxWin = load<u16>(dst, PEER_MAX_WIN) as u32;
-  let judgeAck = true;
+  let judgeAck = (dstWscale & WSCALE_UNSEEN) == 0;
 
+  if ((srcWscale & WSCALE_UNSEEN) != 0) {
+    // Its first segment since it was taken out of a dump, which tells no sequence numbers: it is where the peer stands.
+    store<u8>(src, (srcWscale & ~WSCALE_UNSEEN) as u8, PEER_WSCALE);
+    store<u32>(src, seq, PEER_SEQLO);
+    store<u32>(src, end + (dstMaxWin << dstScale), PEER_SEQHI);
+    judgeAck = false;
+  }
   if (srcState < TCPS_SYN_SENT) {
     // The first segment from this side.
     if (isSyn && (dstWscale & WSCALE_KNOWN) != 0) {

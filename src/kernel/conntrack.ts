@@ -110,6 +110,7 @@ import {
   lookup,
   remove,
   seedHash,
+  startTimer,
 } from "./conntrack-table.ts";
 import { TCP_REOPEN, TCP_STILL_NEW, TCP_VALID, tcpNew, tcpOpens, tcpUpdate } from "./conntrack-tcp.ts";
 import {
@@ -370,6 +371,22 @@ function create(now: u64, flags: u32, zone: u32, nat: usize): i32 {
   }
   insert(index as u32, now);
   return index;
+}
+
+/** Memory for a connection that the host fills in; -1 when the table is full. */
+export function conntrackAllocate(nowMs: u64): i32 {
+  return allocate(nowMs);
+}
+
+/** Puts such a connection into the table, with the timeout of class TM_* unless `timeout` is negative: it has its end set then. */
+export function conntrackRestore(index: u32, timeout: i32, nowMs: u64): void {
+  const h = conntrackHot(index);
+  const zone = load<u16>(h, CONN_ZONE) as u32;
+  const admitted = zoneJoin(zone);
+  store<u32>(conntrackCold(index), admitted == ZONE_FULL ? 0 : admitted, COLD_ADMITTED);
+  store<u32>(h, load<u32>(h, CONN_FLAGS) | zonePolicy(zone), CONN_FLAGS);
+  if (timeout >= 0) startTimer(h, timeout as u32, nowMs);
+  insert(index, nowMs);
 }
 
 function takeBack(index: u32, admitted: u32, why: u32): i32 {

@@ -20,6 +20,7 @@ import {
   VERDICT_SIZE,
 } from "../datapath/abi.ts";
 import {
+  conntrackAllocate,
   conntrackBeginTimeouts,
   conntrackClear,
   conntrackCold,
@@ -32,6 +33,7 @@ import {
   conntrackInit,
   conntrackNext,
   conntrackRemove,
+  conntrackRestore,
   conntrackSeed,
   conntrackSetLimit,
   conntrackSetTimeout,
@@ -39,6 +41,8 @@ import {
   conntrackZone,
   conntrackZoneCount,
 } from "./conntrack.ts";
+import { parentTake } from "./conntrack-expect.ts";
+import { foldAddress } from "./conntrack-table.ts";
 import { exactMatchInit, exactMatchSize } from "./exact-match.ts";
 import { exactHits, executeInit, megaflowHits, upcalls } from "./execute.ts";
 import { extractFrame, extractKey } from "./extract.ts";
@@ -68,6 +72,7 @@ import { transientInit, transientMegaflow } from "./transient.ts";
 
 // (asc resolves no ".ts" in an export from.)
 export {
+  conntrackAllocate,
   conntrackBeginTimeouts,
   conntrackClear,
   conntrackCold,
@@ -80,6 +85,7 @@ export {
   conntrackInit,
   conntrackNext,
   conntrackRemove,
+  conntrackRestore,
   conntrackSeed,
   conntrackSetLimit,
   conntrackSetTimeout,
@@ -89,6 +95,7 @@ export {
   exactHits,
   extractFrame,
   extractKey,
+  foldAddress,
   hashL4,
   hashSymL4,
   megaflowCount,
@@ -99,6 +106,7 @@ export {
   outputCount,
   outputReset,
   outputTaken,
+  parentTake,
   parse,
   popMpls,
   popVlan,
