@@ -54,7 +54,8 @@ export class Replay implements FrameSink {
     this.#events = events.map((e) => e).sort((a, b) => a.afterNs - b.afterNs);
     this.#watch = watch;
     if (output === null) return;
-    bridge.onFlowRemoved = (removal) => output.flowRemoved(formatFlowRemoval(removal));
+    bridge.onFlowRemoved = (removal) =>
+      output.flowRemoved(formatFlowRemoval(removal, bridge.pipeline.tlvMap));
   }
 
   /** Takes the next frame, in time order. Frames are worked on in batches: see finish(). */

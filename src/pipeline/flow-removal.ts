@@ -2,6 +2,8 @@
 // `ovs-ofctl -O OpenFlow15 monitor` prints an OFPT_FLOW_REMOVED.
 import type { Match } from "../flow/flow.ts";
 import { formatMatch } from "../flow/match-text.ts";
+import { formatPort } from "../flow/port-text.ts";
+import type { TlvMap } from "../flow/tlv-map.ts";
 import { DEFAULT_PRIORITY, formatDuration } from "./flow-dump.ts";
 import type { Rule } from "./rule.ts";
 
@@ -39,9 +41,11 @@ export function flowRemoval(rule: Rule, reason: RemovalReason, nowMs: number): F
   };
 }
 
-export function formatFlowRemoval(removal: FlowRemoval): string {
+/** With a map, tunnel options are printed with their lengths (formatMatch). */
+export function formatFlowRemoval(removal: FlowRemoval, tlvMap: TlvMap | null = null): string {
   const { reason, tableId, priority, match, cookie, idleTimeout, hardTimeout } = removal;
-  const matchText = formatMatch(match, priority === DEFAULT_PRIORITY ? null : priority);
+  const shown = priority === DEFAULT_PRIORITY ? null : priority;
+  const matchText = formatMatch(match, shown, formatPort, { tlvMap, overWire: true });
   const cookieText = cookie === 0n ? "" : ` cookie:0x${cookie.toString(16)}`;
   const hard = hardTimeout === 0 ? "" : ` hard${hardTimeout}`;
   return (

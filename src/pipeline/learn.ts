@@ -14,11 +14,11 @@ import {
   OFPP_IN_PORT,
   OFPP_LOCAL,
   OFPP_MAX,
-  OFPP_NONE,
 } from "./action.ts";
 import { formatActions } from "./action-text.ts";
 import { isHeader, type Step } from "./compile.ts";
 import type { Context } from "./context.ts";
+import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import { reportSubfield } from "./report.ts";
 
 /** Loads that were learned: they never were on the wire, so a trace spells them as loads whatever the flows' version. */
@@ -91,24 +91,16 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
     }
   }
   return {
+    ...BLANK_FLOW_MOD,
     command: "modify_strict",
     tableId: action.table,
     priority: action.priority,
     match,
     actions,
     newCookie: action.cookie,
-    cookie: 0n,
-    cookieMask: 0n,
     idleTimeout: action.idleTimeout,
     hardTimeout: action.hardTimeout,
-    importance: 0,
     sendFlowRem: action.sendFlowRem,
-    checkOverlap: false,
-    resetCounts: false,
-    noPacketCounts: false,
-    noByteCounts: false,
-    outPort: OFPP_NONE,
-    outGroup: null,
   };
 }
 

@@ -6,31 +6,19 @@ import { KEY_WORDS } from "../flow/flow.ts";
 import { parseFlow } from "../flow/flow-text.ts";
 import { parseMatch } from "../flow/match.ts";
 import type { FlowMod } from "./action.ts";
-import { OFPP_NONE } from "./action.ts";
 import { parseActions } from "./action-text.ts";
+import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import { Pipeline, STALE_ALL } from "./pipeline.ts";
 import { PortTable } from "./port-table.ts";
 
 function flowMod(tableId: number, match: string, actions: string, cookie = 0n): FlowMod {
   return {
-    command: "add",
+    ...BLANK_FLOW_MOD,
     tableId,
     priority: 10,
     match: parseMatch(match),
     actions: parseActions(actions),
     newCookie: cookie,
-    cookie: 0n,
-    cookieMask: 0n,
-    idleTimeout: 0,
-    hardTimeout: 0,
-    importance: 0,
-    sendFlowRem: false,
-    checkOverlap: false,
-    resetCounts: false,
-    noPacketCounts: false,
-    noByteCounts: false,
-    outPort: OFPP_NONE,
-    outGroup: null,
   };
 }
 

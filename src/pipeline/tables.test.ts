@@ -4,6 +4,7 @@ import { Flow, type Match } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import type { Action, FlowMod } from "./action.ts";
+import { parseActions } from "./action-text.ts";
 import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import { FlowModError, Tables } from "./tables.ts";
 
@@ -178,6 +179,81 @@ test("idle and hard timeouts", () => {
   assert.deepEqual(idle.match, ANY, "a removed rule knows its match");
   assert.deepEqual(priorities(tables), [3]);
   assert.equal(tables.nextExpiryMs(), Infinity);
+});
+
+test("an exact cookie finds its flows, the first and then the youngest", () => {
+  const gone: number[] = [];
+  const tables = new Tables({ onRemoved: (rule) => gone.push(rule.priority) });
+  for (const priority of [1, 2, 3, 4]) tables.apply([flowMod({ priority, newCookie: 7n })], 0);
+  tables.apply([flowMod({ priority: 9, tableId: 1, newCookie: 7n })], 0);
+  tables.apply([flowMod({ command: "delete_strict", priority: 1 })], 0);
+  tables.apply([flowMod({ priority: 5, newCookie: 7n })], 0);
+  const exact = { cookie: 7n, cookieMask: 0xffff_ffff_ffff_ffffn };
+  assert.deepEqual(
+    [...tables.rulesOfCookie(7n)].map((rule) => rule.priority),
+    [9, 5, 4, 3, 2],
+  );
+  tables.apply([flowMod({ command: "delete", tableId: 0, ...exact })], 0);
+  assert.deepEqual(gone, [1, 5, 4, 3, 2]);
+  assert.deepEqual(priorities(tables), [9]);
+});
+
+test("flows go with the group or the meter that they name", () => {
+  const gone: string[] = [];
+  const tables = new Tables({ onRemoved: (rule, reason) => gone.push(`${rule.priority} ${reason}`) });
+  const group = (groupId: number): Action => ({ type: "group", groupId });
+  const meter: Action = { type: "meter", meterId: 1 };
+  tables.apply(
+    [
+      flowMod({ priority: 1, actions: [{ type: "clone", actions: [group(1)] }] }),
+      flowMod({ priority: 2, actions: [meter, group(1), group(2)] }),
+      flowMod({ priority: 3, actions: [meter] }),
+      flowMod({ priority: 4, actions: [group(2), group(2)] }),
+    ],
+    0,
+  );
+  assert.deepEqual(
+    [tables.groupReferences(1), tables.groupReferences(2), tables.meterReferences(1)],
+    [2, 3, 2],
+  );
+  tables.removeGroup(1, 0);
+  tables.removeMeter(1, 0);
+  tables.removeMeter(9, 0);
+  assert.deepEqual(gone, ["1 group_delete", "2 group_delete", "3 meter_delete"]);
+  assert.deepEqual(
+    [tables.groupReferences(1), tables.groupReferences(2), tables.meterReferences(1)],
+    [0, 2, 0],
+  );
+  tables.apply([flowMod({ priority: 4 })], 0);
+  assert.equal(tables.groupReferences(2), 0);
+});
+
+test("learned flows go with the last that learns them, if it says so", () => {
+  const tables = new Tables();
+  const [learn] = parseActions("learn(table=3,cookie=5,delete_learned,in_port)");
+  const [keep] = parseActions("learn(table=4,cookie=5,in_port)");
+  tables.apply(
+    [1, 2].map((priority) => flowMod({ priority, actions: [learn!, keep!] })),
+    0,
+  );
+  for (const tableId of [3, 4]) tables.apply([flowMod({ tableId, newCookie: 5n })], 0);
+  tables.apply([flowMod({ command: "delete_strict", priority: 1 })], 0);
+  assert.deepEqual([tables.ruleCount(3), tables.ruleCount(4)], [1, 1]);
+  tables.apply([flowMod({ command: "modify_strict", priority: 2, actions: [keep!] })], 0);
+  assert.deepEqual([tables.ruleCount(3), tables.ruleCount(4)], [0, 1]);
+});
+
+test("what the switch keeps in table 254 can be missed, not changed", () => {
+  const tables = new Tables();
+  const remove = (over: Partial<FlowMod>) =>
+    tables.apply([flowMod({ command: "delete", tableId: 254, newCookie: null, ...over })], 0);
+  assert.throws(() => remove({}), /OFPBRC_EPERM/);
+  assert.throws(() => remove({ match: register(0, 1) }), /OFPBRC_EPERM/);
+  assert.throws(() => remove({ command: "modify" }), /OFPBRC_EPERM/);
+  remove({ match: register(1, 1) });
+  remove({ cookie: 1n, cookieMask: 1n });
+  remove({ command: "delete_strict", priority: 77 });
+  remove({ tableId: 255 });
 });
 
 test("table 254 is not for users, 255 means 0 in an add, and actions are checked first", () => {
