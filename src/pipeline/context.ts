@@ -16,6 +16,7 @@ import type { TlvMap } from "../flow/tlv-map.ts";
 import type { Action, FlowMod, NatSpec } from "./action.ts";
 import { OFPP_UNSET } from "./action.ts";
 import type { Spelling } from "./action-text.ts";
+import type { BundleTable } from "./bundle.ts";
 import { commitActions } from "./commit.ts";
 import type { Step } from "./compile.ts";
 import type { PendingHeaders } from "./encap.ts";
@@ -67,6 +68,7 @@ export interface Host {
   readonly meters: MeterTable;
   readonly macs: MacTable;
   readonly ports: PortTable;
+  readonly bundles: BundleTable;
   readonly recirc: RecircTable;
   readonly tlvMap: TlvMap;
   readonly bridgeName: string;

@@ -1,4 +1,4 @@
-// MAC learning: which port a source address was last seen on, per VLAN. Entries age (ovs-vswitchd.conf.db(5),
+// MAC learning: which bundle a source address was last seen on, per VLAN. Entries age (ovs-vswitchd.conf.db(5),
 // mac-aging-time), and at most mac-table-size are kept, the least recently learned going first.
 import { LRUCache } from "lru-cache";
 
@@ -6,6 +6,7 @@ export const MAC_AGEING_MS = 300_000;
 export const MAC_TABLE_SIZE = 8192;
 
 export interface MacEntry {
+  /** The bundle's number. */
   port: number;
 }
 

@@ -1,5 +1,5 @@
 // NORMAL: the learning switch (ovs-actions(7), output to NORMAL; ovs-vswitchd.conf.db(5), VLAN configuration). Sends to
-// the port the destination was learned on, floods otherwise, never back to where the frame came from.
+// the bundle the destination was learned on, floods otherwise, never back to the bundle the frame came from.
 import type { Flow } from "../flow/flow.ts";
 import {
   O_DL_DST,
@@ -16,10 +16,10 @@ import {
   VLAN_CFI,
 } from "../flow/layout.ts";
 import { OFPP_CONTROLLER, OFPP_NONE } from "./action.ts";
+import type { Bundle } from "./bundle.ts";
 import type { Context } from "./context.ts";
 import { macKey } from "./mac-table.ts";
 import { composeOutput } from "./output.ts";
-import type { Port } from "./port-table.ts";
 import {
   admitsVlan,
   carriesVlan,
@@ -41,9 +41,9 @@ export function translateNormal(ctx: Context): void {
   wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | VID | VLAN_CFI);
 
   const inPort = flow.get32(O_IN_PORT);
-  const port = ctx.host.ports.get(inPort);
-  const sourceless = port === null && (inPort === OFPP_NONE || inPort === OFPP_CONTROLLER);
-  if (port === null && !sourceless) {
+  const from = ctx.host.bundles.ofPort(inPort);
+  const sourceless = from === null && (inPort === OFPP_NONE || inPort === OFPP_CONTROLLER);
+  if (from === null && !sourceless) {
     ctx.report("error", `received packet on unknown port ${inPort}`);
     ctx.report("warn", "no input bundle, dropping");
     return;
@@ -52,7 +52,7 @@ export function translateNormal(ctx: Context): void {
     if (ctx.frame !== null) {
       ctx.report(
         "error",
-        `dropping packet with partial VLAN tag received on port ${port?.name ?? "OFPP_NONE"}`,
+        `dropping packet with partial VLAN tag received on port ${from?.name ?? "OFPP_NONE"}`,
       );
     }
     ctx.report("warn", "partial VLAN tag, dropping");
@@ -61,30 +61,30 @@ export function translateNormal(ctx: Context): void {
   const given = tagsOf(flow);
   // A priority decides whether VLAN 0 goes out tagged. (OVS looks at it without saying so in its mask.)
   if (given.outer !== 0 && vlanOf(given) === 0) wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | PCP);
-  if (port !== null && !admitsVlan(ctx, port, vlanOf(given))) {
+  if (from !== null && !admitsVlan(ctx, from, vlanOf(given))) {
     ctx.report("warn", "disallowed VLAN VID for this input port, dropping");
     return;
   }
-  const tags = port === null ? given : enterVlan(port, given);
+  const tags = from === null ? given : enterVlan(from, given);
   const vlan = vlanOf(tags);
-  if (port !== null && !ctx.host.settings.forwardBpdu && isReserved(flow)) {
+  if (from !== null && !ctx.host.settings.forwardBpdu && isReserved(flow)) {
     ctx.report("detail", "packet has reserved destination MAC, dropping");
     return;
   }
 
   maskGratuitousArp(flow, wc);
-  if (port !== null) learn(ctx, port, vlan);
+  if (from !== null) learn(ctx, from, vlan);
 
   const found = lookUp(ctx, vlan);
   if (found < 0) {
     ctx.report("detail", "no learned MAC for destination, flooding");
-    flood(ctx, inPort, tags);
+    flood(ctx, from, tags);
     return;
   }
-  const out = ctx.host.ports.get(found);
+  const out = ctx.host.bundles.ofPort(found);
   if (out === null) {
     ctx.report("warn", "learned port is unknown, dropping");
-  } else if (found === inPort) {
+  } else if (out === from) {
     ctx.report("detail", "learned port is input port, dropping");
   } else {
     ctx.report("detail", "forwarding to learned port");
@@ -125,7 +125,7 @@ function maskGratuitousArp(flow: Flow, wc: Flow): void {
   wc.setExact(O_NW_DST, 4);
 }
 
-/** The port that the destination was learned on, -1 when it is not known. */
+/** The bundle (its number) that the destination was learned on, -1 when it is not known. */
 function lookUp(ctx: Context, vlan: number): number {
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_DST]! & 1) !== 0 || ctx.host.settings.floodVlans?.has(vlan)) return -1;
@@ -139,42 +139,42 @@ function dependOn(ctx: Context, key: string): void {
   ctx.owner.macKeys.push(key);
 }
 
-function learn(ctx: Context, port: Port, vlan: number): void {
+function learn(ctx: Context, from: Bundle, vlan: number): void {
   const { macs } = ctx.host;
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_SRC]! & 1) !== 0 || ctx.flow.get32(O_PACKET_TYPE) !== 0) return;
   if (ctx.host.settings.floodVlans?.has(vlan)) return;
   const key = macKey(bytes, O_DL_SRC, vlan);
   dependOn(ctx, key);
-  ctx.owner.learnedMac = { macs, key, port: port.no };
+  ctx.owner.learnedMac = { macs, key, port: from.no };
   if (!ctx.sideEffects) {
     // The address is known elsewhere now. A cached frame would not bring it back here, so none may be cached.
-    if (macs.portOf(key, ctx.nowMs) !== port.no) ctx.cacheable = false;
+    if (macs.portOf(key, ctx.nowMs) !== from.no) ctx.cacheable = false;
     return;
   }
-  if (macs.learnKey(key, port.no, ctx.nowMs) && ctx.trace !== null) {
+  if (macs.learnKey(key, from.no, ctx.nowMs) && ctx.trace !== null) {
     const mac = Array.from(bytes.subarray(O_DL_SRC, O_DL_SRC + 6), (b) =>
       b.toString(16).padStart(2, "0"),
     ).join(":");
-    ctx.report("detail", `learned that ${mac} is on port ${port.name} in VLAN ${vlan}`);
+    ctx.report("detail", `learned that ${mac} is on port ${from.name} in VLAN ${vlan}`);
   }
 }
 
-function flood(ctx: Context, inPort: number, tags: Tags): void {
-  for (const port of ctx.host.ports.list) {
-    if (port.no === inPort || port.noFlood) continue;
-    if (carriesVlan(port, tags)) outputTo(ctx, port, tags);
+function flood(ctx: Context, from: Bundle | null, tags: Tags): void {
+  for (const bundle of ctx.host.bundles.list) {
+    if (bundle === from || bundle.noFlood) continue;
+    if (carriesVlan(bundle, tags)) outputTo(ctx, bundle, tags);
   }
 }
 
-/** Outputs with the tags the port wants. */
-function outputTo(ctx: Context, port: Port, tags: Tags): void {
+/** Outputs with the tags the bundle wants. */
+function outputTo(ctx: Context, to: Bundle, tags: Tags): void {
   const { flow } = ctx;
   const old0 = flow.get32(O_VLAN0);
   const old1 = flow.get32(O_VLAN1);
-  putTags(flow, port, leaveVlan(ctx, port, tags));
+  putTags(flow, to, leaveVlan(ctx, to, tags));
   ctx.dirty = true;
-  composeOutput(ctx, port.no);
+  composeOutput(ctx, to.no);
   flow.set32(O_VLAN0, old0);
   flow.set32(O_VLAN1, old1);
   ctx.dirty = true;

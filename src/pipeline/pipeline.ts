@@ -6,6 +6,7 @@ import { O_RECIRC_ID } from "../flow/layout.ts";
 import { TlvMap } from "../flow/tlv-map.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, type GroupMod, type MeterMod, OFPP_NORMAL } from "./action.ts";
+import { BundleTable } from "./bundle.ts";
 import { Context, FAILURES, type Host, X_OK } from "./context.ts";
 import { BLANK_FLOW_MOD } from "./flow-mod.ts";
 import type { RemovalReason } from "./flow-removal.ts";
@@ -38,6 +39,7 @@ export const STALE_ALL = "all";
 
 export class Pipeline implements UpcallHandler, Host {
   readonly ports: PortTable;
+  readonly bundles: BundleTable;
   readonly tables: Tables;
   readonly groups = new GroupTable();
   readonly meters = new MeterTable();
@@ -54,6 +56,7 @@ export class Pipeline implements UpcallHandler, Host {
 
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
+    this.bundles = new BundleTable(options.ports);
     this.bridgeName = options.bridgeName ?? "br0";
     this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;
