@@ -209,6 +209,12 @@ export class Context implements PendingHeaders {
     if (this.trace !== null) addNode(this.trace, kind, text);
   }
 
+  /** The translation holds as long as this fact does: takeStale names it when it changes. */
+  dependOn(fact: string): void {
+    this.owner.facts ??= [];
+    this.owner.facts.push(fact);
+  }
+
   /** Brings the frame in line with the flow. */
   commit(): void {
     if (!this.dirty) return;

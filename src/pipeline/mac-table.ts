@@ -1,6 +1,7 @@
 // MAC learning: which bundle a source address was last seen on, per VLAN. Entries age (ovs-vswitchd.conf.db(5),
 // mac-aging-time), and at most mac-table-size are kept, the least recently learned going first.
 import { LRUCache } from "lru-cache";
+import { OFPP_LOCAL } from "./action.ts";
 
 export const MAC_AGEING_MS = 300_000;
 export const MAC_TABLE_SIZE = 8192;
@@ -8,15 +9,30 @@ export const MAC_TABLE_SIZE = 8192;
 export interface MacEntry {
   /** The bundle's number. */
   port: number;
+  /** Until then gratuitous ARP frames that come in on a bond do not move it. */
+  lockedUntilMs: number;
 }
+
+/** Where an address was seen. */
+export interface MacSource {
+  /** The bundle's number. */
+  readonly port: number;
+  readonly isBond: boolean;
+  readonly gratuitousArp: boolean;
+}
+
+/** A gratuitous ARP frame that came in on no bond may come back on one: so long it is not believed there. */
+const GRATUITOUS_ARP_LOCK_MS = 5_000;
 
 export class MacTable {
   readonly #entries: LRUCache<string, MacEntry>;
+  readonly #ageingMs: number;
   #nowMs = 1;
   /** Keys whose lookup may answer otherwise than before. */
   #changed = new Set<string>();
 
   constructor(ageingMs = MAC_AGEING_MS, sizeMax = MAC_TABLE_SIZE) {
+    this.#ageingMs = ageingMs;
     this.#entries = new LRUCache<string, MacEntry>({
       max: sizeMax,
       ttl: ageingMs,
@@ -34,18 +50,26 @@ export class MacTable {
   }
 
   /** Learns or refreshes an address, by its key (`macKey`). True when it is new or moved. */
-  learnKey(key: string, port: number, nowMs: number): boolean {
+  learnKey(key: string, from: MacSource, nowMs: number): boolean {
     this.#setNow(nowMs);
     const known = this.#entries.peek(key);
+    let { port } = from;
+    let lockedUntilMs = known?.lockedUntilMs ?? 0;
+    if (from.gratuitousArp) {
+      if (!from.isBond) lockedUntilMs = nowMs + GRATUITOUS_ARP_LOCK_MS;
+      else if (known !== undefined && nowMs < lockedUntilMs) port = known.port;
+    }
     const moved = known === undefined || known.port !== port;
-    this.#entries.set(key, { port });
+    this.#entries.set(key, { port, lockedUntilMs });
     if (moved) this.#changed.add(key);
     return moved;
   }
 
   /** Starts an address's age anew, if it is known on that port. */
   refresh(key: string, port: number, nowMs: number): void {
-    if (this.portOf(key, nowMs) === port) this.#entries.set(key, { port });
+    this.#setNow(nowMs);
+    const known = this.#entries.peek(key);
+    if (known?.port === port) this.#entries.set(key, { ...known });
   }
 
   /** Removes what has aged. True when something went. */
@@ -71,6 +95,31 @@ export class MacTable {
   portOf(key: string, nowMs: number): number {
     this.#setNow(nowMs);
     return this.#entries.peek(key)?.port ?? -1;
+  }
+
+  /** The text of `ovs-appctl fdb/show`, the least recently learned first. */
+  dump(nowMs: number): string {
+    this.#setNow(nowMs);
+    let text = " port  VLAN  MAC                Age\n";
+    for (const key of this.#entries.rkeys()) {
+      const [mac, vlan] = key.split(",").map(Number) as [number, number];
+      const age = this.#ageingMs - this.#entries.getRemainingTTL(key);
+      const hex = mac
+        .toString(16)
+        .padStart(12, "0")
+        .replace(/..(?!$)/g, "$&:");
+      const { port } = this.#entries.peek(key)!;
+      const name = port === OFPP_LOCAL ? "LOCAL" : String(port);
+      text += `${name.padStart(5)}  ${String(vlan).padStart(4)}  ${hex}  ${String(Math.floor(age / 1000)).padStart(3)}\n`;
+    }
+    return text;
+  }
+
+  /** Whether gratuitous ARP frames on a bond are not believed about it now. */
+  isLocked(key: string, nowMs: number): boolean {
+    this.#setNow(nowMs);
+    const known = this.#entries.peek(key);
+    return known !== undefined && nowMs < known.lockedUntilMs;
   }
 
   /** The keys learned, moved, aged or evicted since the last call; null for none. */

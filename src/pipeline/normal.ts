@@ -16,6 +16,7 @@ import {
   VLAN_CFI,
 } from "../flow/layout.ts";
 import { OFPP_CONTROLLER, OFPP_NONE } from "./action.ts";
+import { BOND_ACCEPT, BOND_DROP } from "./bond.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Context } from "./context.ts";
 import { macKey } from "./mac-table.ts";
@@ -34,6 +35,9 @@ import { ETH_ARP, isVlanType } from "./wildcards.ts";
 
 const VID = 0x0fff;
 const PCP = 0xe000;
+
+const ARP_REQUEST = 1;
+const ARP_REPLY = 2;
 
 export function translateNormal(ctx: Context): void {
   const { flow, wc } = ctx;
@@ -71,9 +75,13 @@ export function translateNormal(ctx: Context): void {
     ctx.report("detail", "packet has reserved destination MAC, dropping");
     return;
   }
+  if (from !== null && from.bond !== null && !bondAdmits(ctx, from, from.bond.admit(inPort, flow), vlan))
+    return;
 
-  maskGratuitousArp(flow, wc);
-  if (from !== null) learn(ctx, from, vlan);
+  const gratuitousArp = isGratuitousArp(flow, wc);
+  // Whether it moves an address is also a question of time.
+  if (gratuitousArp && ctx.host.bundles.hasBonds) ctx.cacheable = false;
+  if (from !== null) learn(ctx, from, vlan, gratuitousArp);
 
   const found = lookUp(ctx, vlan);
   if (found < 0) {
@@ -115,14 +123,38 @@ function isReserved(flow: Flow): boolean {
   }
 }
 
-/** A broadcast ARP frame tells whether it is gratuitous by its opcode and addresses: they are looked at. */
-function maskGratuitousArp(flow: Flow, wc: Flow): void {
-  if (flow.get16(O_DL_TYPE) !== ETH_ARP) return;
-  for (let i = 0; i < 6; i++) if (flow.bytes[O_DL_DST + i] !== 0xff) return;
+/** Whether a frame that came in on a bond's member is let in. `verdict` is the bond's. */
+function bondAdmits(ctx: Context, from: Bundle, verdict: number, vlan: number): boolean {
+  if (verdict === BOND_ACCEPT) return true;
+  if (verdict === BOND_DROP) {
+    ctx.report("detail", "bonding refused admissibility, dropping");
+    return false;
+  }
+  const { flow, wc, nowMs } = ctx;
+  const { macs, settings } = ctx.host;
+  if ((flow.bytes[O_DL_SRC]! & 1) !== 0 || settings.floodVlans?.has(vlan)) return true;
+  const key = macKey(flow.bytes, O_DL_SRC, vlan);
+  ctx.dependOn(key);
+  const known = macs.portOf(key, nowMs);
+  if (known < 0 || known === from.no) return true;
+  if (isGratuitousArp(flow, wc)) {
+    ctx.cacheable = false; // the lock is a question of time
+    if (!macs.isLocked(key, nowMs)) return true;
+  }
+  ctx.report("detail", "SLB bond thinks this packet looped back, dropping");
+  return false;
+}
+
+/** An ARP frame to all that nobody has asked for: a reply, or a request of an address for itself. */
+function isGratuitousArp(flow: Flow, wc: Flow): boolean {
+  if (flow.get16(O_DL_TYPE) !== ETH_ARP) return false;
+  for (let i = 0; i < 6; i++) if (flow.bytes[O_DL_DST + i] !== 0xff) return false;
   wc.set8(O_NW_PROTO, 0xff);
-  if (flow.get8(O_NW_PROTO) !== 1) return;
+  const opcode = flow.get8(O_NW_PROTO);
+  if (opcode !== ARP_REQUEST) return opcode === ARP_REPLY;
   wc.setExact(O_NW_SRC, 4);
   wc.setExact(O_NW_DST, 4);
+  return flow.get32(O_NW_SRC) === flow.get32(O_NW_DST);
 }
 
 /** The bundle (its number) that the destination was learned on, -1 when it is not known. */
@@ -130,29 +162,25 @@ function lookUp(ctx: Context, vlan: number): number {
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_DST]! & 1) !== 0 || ctx.host.settings.floodVlans?.has(vlan)) return -1;
   const key = macKey(bytes, O_DL_DST, vlan);
-  dependOn(ctx, key);
+  ctx.dependOn(key);
   return ctx.host.macs.portOf(key, ctx.nowMs);
 }
 
-function dependOn(ctx: Context, key: string): void {
-  ctx.owner.macKeys ??= [];
-  ctx.owner.macKeys.push(key);
-}
-
-function learn(ctx: Context, from: Bundle, vlan: number): void {
+function learn(ctx: Context, from: Bundle, vlan: number, gratuitousArp: boolean): void {
   const { macs } = ctx.host;
   const { bytes } = ctx.flow;
   if ((bytes[O_DL_SRC]! & 1) !== 0 || ctx.flow.get32(O_PACKET_TYPE) !== 0) return;
   if (ctx.host.settings.floodVlans?.has(vlan)) return;
   const key = macKey(bytes, O_DL_SRC, vlan);
-  dependOn(ctx, key);
+  ctx.dependOn(key);
   ctx.owner.learnedMac = { macs, key, port: from.no };
   if (!ctx.sideEffects) {
     // The address is known elsewhere now. A cached frame would not bring it back here, so none may be cached.
     if (macs.portOf(key, ctx.nowMs) !== from.no) ctx.cacheable = false;
     return;
   }
-  if (macs.learnKey(key, from.no, ctx.nowMs) && ctx.trace !== null) {
+  const source = { port: from.no, isBond: from.bond !== null, gratuitousArp };
+  if (macs.learnKey(key, source, ctx.nowMs) && ctx.trace !== null) {
     const mac = Array.from(bytes.subarray(O_DL_SRC, O_DL_SRC + 6), (b) =>
       b.toString(16).padStart(2, "0"),
     ).join(":");
@@ -170,11 +198,16 @@ function flood(ctx: Context, from: Bundle | null, tags: Tags): void {
 /** Outputs with the tags the bundle wants. */
 function outputTo(ctx: Context, to: Bundle, tags: Tags): void {
   const { flow } = ctx;
+  const out = leaveVlan(ctx, to, tags);
+  // A trace that only asks takes nobody's turn.
+  const take = ctx.sideEffects || ctx.trace === null;
+  const no = to.bond === null ? to.no : to.bond.choose(flow, vlanOf(out), take);
+  if (no < 0) return; // no member is up
   const old0 = flow.get32(O_VLAN0);
   const old1 = flow.get32(O_VLAN1);
-  putTags(flow, to, leaveVlan(ctx, to, tags));
+  putTags(flow, to, out);
   ctx.dirty = true;
-  composeOutput(ctx, to.no);
+  composeOutput(ctx, no);
   flow.set32(O_VLAN0, old0);
   flow.set32(O_VLAN1, old1);
   ctx.dirty = true;

@@ -14,8 +14,8 @@ export class Owner implements MegaflowOwner {
   readonly rules: Rule[] = [];
   // Rare, so made when needed.
   groups: { readonly group: Group; readonly bucket: GroupBucket | null }[] | null = null;
-  /** Keys of the learned MACs that the translation looked up or would learn. */
-  macKeys: string[] | null = null;
+  /** What the translation read outside the tables: keys of MAC addresses, looked up or learned. */
+  facts: string[] | null = null;
   learnedMac: { readonly macs: MacTable; readonly key: string; readonly port: number } | null = null;
   finTimeouts: { readonly rule: Rule; readonly idle: number; readonly hard: number }[] | null = null;
   /** Each keeps a learned flow fresh. */

@@ -56,7 +56,7 @@ export class Pipeline implements UpcallHandler, Host {
 
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
-    this.bundles = new BundleTable(options.ports);
+    this.bundles = new BundleTable(options.ports, options.bonds);
     this.bridgeName = options.bridgeName ?? "br0";
     this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;
@@ -127,7 +127,7 @@ export class Pipeline implements UpcallHandler, Host {
     const reason = ctx.sent ? null : FAILURES[ctx.error]!.drop;
     const drop: DropInfo = { reason, table: ctx.lastTable, cookie: ctx.lastCookie };
     const { actions, wc, owner, cacheable } = ctx;
-    return { actions, wildcards: wc, owner, dependencies: owner.macKeys, drop, cacheable };
+    return { actions, wildcards: wc, owner, dependencies: owner.facts, drop, cacheable };
   }
 
   /**

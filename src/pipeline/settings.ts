@@ -1,5 +1,7 @@
 // The settings of a bridge that its pipeline knows.
+
 import type { TlvMap } from "../flow/tlv-map.ts";
+import type { BondOptions } from "./bond.ts";
 import type { FlowTableOptions } from "./eviction.ts";
 
 /** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
@@ -12,6 +14,8 @@ export interface PipelineSettings {
   readonly floodVlans?: ReadonlySet<number>;
   /** NORMAL treats BPDUs and their like as any other frame. */
   readonly forwardBpdu?: boolean;
+  /** Ports that are used as one. */
+  readonly bonds?: readonly BondOptions[];
   /** The tunnel options that flows may name (tun_metadata0 to 63). */
   readonly tlvMap?: TlvMap;
   /** Limits of flow tables, by table number. */
