@@ -28,6 +28,7 @@ import type { PortTable } from "./port-table.ts";
 import type { RecircTable } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
 import type { PipelineSettings } from "./settings.ts";
+import type { SnoopingTable } from "./snooping.ts";
 import type { Tables } from "./tables.ts";
 import { addNode, type TraceKind, type TraceNode } from "./trace-node.ts";
 import { ETH_IPV6 } from "./wildcards.ts";
@@ -67,6 +68,8 @@ export interface Host {
   readonly groups: GroupTable;
   readonly meters: MeterTable;
   readonly macs: MacTable;
+  /** Null when snooping is off. */
+  readonly snooping: SnoopingTable | null;
   readonly ports: PortTable;
   readonly bundles: BundleTable;
   readonly recirc: RecircTable;

@@ -20,6 +20,7 @@ import { BOND_ACCEPT, BOND_DROP } from "./bond.ts";
 import type { Bundle } from "./bundle.ts";
 import type { Context } from "./context.ts";
 import { macKey } from "./mac-table.ts";
+import { isSnooped, translateMulticast } from "./normal-multicast.ts";
 import { composeOutput } from "./output.ts";
 import {
   admitsVlan,
@@ -83,6 +84,14 @@ export function translateNormal(ctx: Context): void {
   if (gratuitousArp && ctx.host.bundles.hasBonds) ctx.cacheable = false;
   if (from !== null) learn(ctx, from, vlan, gratuitousArp);
 
+  const { snooping } = ctx.host;
+  if (snooping !== null && isSnooped(flow)) {
+    translateMulticast(ctx, snooping, from, vlan, {
+      flood: () => flood(ctx, from, tags),
+      send: (to) => outputTo(ctx, to, tags),
+    });
+    return;
+  }
   const found = lookUp(ctx, vlan);
   if (found < 0) {
     ctx.report("detail", "no learned MAC for destination, flooding");

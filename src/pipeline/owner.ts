@@ -14,7 +14,7 @@ export class Owner implements MegaflowOwner {
   readonly rules: Rule[] = [];
   // Rare, so made when needed.
   groups: { readonly group: Group; readonly bucket: GroupBucket | null }[] | null = null;
-  /** What the translation read outside the tables: keys of MAC addresses, looked up or learned. */
+  /** What the translation read outside the tables: keys of MAC addresses, looked up or learned, and of multicast groups. */
   facts: string[] | null = null;
   learnedMac: { readonly macs: MacTable; readonly key: string; readonly port: number } | null = null;
   finTimeouts: { readonly rule: Rule; readonly idle: number; readonly hard: number }[] | null = null;

@@ -17,6 +17,7 @@ import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
 import type { PipelineSettings } from "./settings.ts";
+import { SnoopingTable } from "./snooping.ts";
 import { checkSupported } from "./support.ts";
 import { Tables } from "./tables.ts";
 import { type TraceRequest, traceFlow } from "./trace.ts";
@@ -44,6 +45,8 @@ export class Pipeline implements UpcallHandler, Host {
   readonly groups = new GroupTable();
   readonly meters = new MeterTable();
   readonly macs: MacTable;
+  /** Null when snooping is off. */
+  readonly snooping: SnoopingTable | null;
   readonly recirc = new RecircTable();
   readonly tlvMap: TlvMap;
   readonly settings: PipelineSettings;
@@ -57,6 +60,7 @@ export class Pipeline implements UpcallHandler, Host {
   constructor(options: PipelineOptions) {
     this.ports = options.ports;
     this.bundles = new BundleTable(options.ports, options.bonds);
+    this.snooping = options.snooping === undefined ? null : new SnoopingTable(options.snooping, this.bundles);
     this.bridgeName = options.bridgeName ?? "br0";
     this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;
@@ -136,7 +140,7 @@ export class Pipeline implements UpcallHandler, Host {
    */
   takeStale(): typeof STALE_ALL | ReadonlySet<string> | null {
     const version = this.tables.version + this.groups.version + this.meters.version + this.ports.version;
-    const changed = this.macs.takeChanged();
+    const changed = union(this.macs.takeChanged(), this.snooping?.takeChanged() ?? null);
     if (version === this.#staleVersion) return changed;
     this.#staleVersion = version;
     return STALE_ALL;
@@ -144,13 +148,15 @@ export class Pipeline implements UpcallHandler, Host {
 
   /** When runTimers has something to do; Infinity when never. */
   nextTimerMs(): number {
-    return Math.min(this.tables.nextExpiryMs(), this.macs.nextExpiryMs());
+    const learned = Math.min(this.macs.nextExpiryMs(), this.snooping?.nextExpiryMs() ?? Infinity);
+    return Math.min(this.tables.nextExpiryMs(), learned);
   }
 
-  /** Expires flows and learned MACs. */
+  /** Expires flows, learned MACs and multicast groups. */
   runTimers(nowMs: number): void {
     this.tables.expire(nowMs);
     this.macs.expire(nowMs);
+    this.snooping?.expire(nowMs);
   }
 
   /** The text of `ofproto/trace` for a flow. */
@@ -187,6 +193,10 @@ export class Pipeline implements UpcallHandler, Host {
       if (rule.tableId === mod.tableId) count++;
     return count;
   }
+}
+
+function union(a: ReadonlySet<string> | null, b: ReadonlySet<string> | null): ReadonlySet<string> | null {
+  return a === null || b === null ? (a ?? b) : new Set([...a, ...b]);
 }
 
 function sameActions(a: FlowMod["actions"], b: FlowMod["actions"]): boolean {

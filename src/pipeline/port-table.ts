@@ -25,6 +25,9 @@ export interface Port {
   /** TPID of the tag that holds a dot1q-tunnel's service VLAN. */
   readonly qinqEthtype: number;
   readonly priorityTags: PriorityTags;
+  /** With multicast snooping: gets every frame to a group (mcast-snooping-flood), every report (mcast-snooping-flood-reports). */
+  readonly multicastFlood: boolean;
+  readonly multicastFloodReports: boolean;
   /** A protected port sends nothing to another. */
   readonly protected: boolean;
   /** OFPPC_NO_FLOOD, OFPPC_NO_FWD, OFPPC_NO_RECV of `ovs-ofctl mod-port`. */
@@ -108,6 +111,8 @@ function portOf(options: PortOptions): Port {
     qinqEthtype: ETH_VLAN_AD,
     priorityTags: "never",
     protected: false,
+    multicastFlood: false,
+    multicastFloodReports: false,
     noFlood: false,
     noForward: false,
     noReceive: false,

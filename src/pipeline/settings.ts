@@ -3,6 +3,7 @@
 import type { TlvMap } from "../flow/tlv-map.ts";
 import type { BondOptions } from "./bond.ts";
 import type { FlowTableOptions } from "./eviction.ts";
+import type { SnoopingOptions } from "./snooping.ts";
 
 /** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
 export interface PipelineSettings {
@@ -16,6 +17,8 @@ export interface PipelineSettings {
   readonly forwardBpdu?: boolean;
   /** Ports that are used as one. */
   readonly bonds?: readonly BondOptions[];
+  /** Left out: multicast snooping is off. */
+  readonly snooping?: SnoopingOptions;
   /** The tunnel options that flows may name (tun_metadata0 to 63). */
   readonly tlvMap?: TlvMap;
   /** Limits of flow tables, by table number. */
