@@ -23,8 +23,16 @@ export interface LabPort {
   readonly [key: string]: unknown;
 }
 
+/** Keys of a bond. */
+export interface LabBond {
+  readonly name: string;
+  readonly members: readonly LabPort[];
+  readonly [key: string]: unknown;
+}
+
 export interface LabCase {
   readonly ports: readonly LabPort[];
+  readonly bonds?: readonly LabBond[];
   /** More keys of the bridge. */
   readonly bridge?: Readonly<Record<string, unknown>>;
   readonly flows: readonly string[];
@@ -41,6 +49,12 @@ export interface LabResult {
   readonly sent: readonly string[];
   readonly trace: string;
 }
+
+/** Everything that a frame can come in on and go out on, but the bridge itself. */
+export const interfacesOf = (c: LabCase): readonly LabPort[] => [
+  ...c.ports,
+  ...(c.bonds ?? []).flatMap((bond) => bond.members),
+];
 
 /** Columns that OVS keeps in other_config, by their keys here. */
 const PORT_OTHER_CONFIG = new Set(["priority_tags", "qinq_ethtype"]);
@@ -91,12 +105,12 @@ export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
 }
 
 export async function runTheirs(ovs: Ovs, c: LabCase, frame: LabFrame): Promise<LabResult> {
-  const name = c.ports.find(({ no }) => no === frame.port)?.name ?? BRIDGE;
+  const name = interfacesOf(c).find(({ no }) => no === frame.port)?.name ?? BRIDGE;
   const trace = await ovs.trace(BRIDGE, `in_port=${frame.port}`, frame.hex);
   await ovs.settle();
   await ovs.receive(name, Buffer.from(frame.hex, "hex"));
   const sent: string[] = [];
-  for (const { no, name } of [...c.ports, { no: OFPP_LOCAL, name: BRIDGE }]) {
+  for (const { no, name } of [...interfacesOf(c), { no: OFPP_LOCAL, name: BRIDGE }]) {
     for (const bytes of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(bytes).toString("hex")}`);
   }
   return { sent, trace: normalizeLabTrace(trace, frame.hex) };
@@ -104,7 +118,7 @@ export async function runTheirs(ovs: Ovs, c: LabCase, frame: LabFrame): Promise<
 
 /** The case as our configuration: JSON is YAML. */
 export function configOf(c: LabCase): BridgeConfig {
-  const keys = { fail_mode: "secure", ...c.bridge, ports: c.ports };
+  const keys = { fail_mode: "secure", ...c.bridge, ports: [...c.ports, ...(c.bonds ?? [])] };
   return parseLab(JSON.stringify({ bridges: { [BRIDGE]: keys } }), "lab.yaml").bridges[0]!;
 }
 
@@ -154,7 +168,7 @@ export class OurLab {
     const bytes = Buffer.from(frame.hex, "hex");
     datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, this.nowMs);
     this.bridge.run(sink);
-    const order = [...this.#case.ports.map(({ no }) => no), OFPP_LOCAL];
+    const order = [...interfacesOf(this.#case).map(({ no }) => no), OFPP_LOCAL];
     return { sent: order.flatMap((no) => found.get(no) ?? []), trace: normalizeLabTrace(trace, frame.hex) };
   }
 }

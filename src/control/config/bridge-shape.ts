@@ -3,8 +3,9 @@
 import { CT_LIMIT_MAX, CT_TIMEOUT_MAX, ZONE_MAX } from "../../datapath/conntrack-settings.ts";
 import { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
+import { PORT_OR_BOND } from "./bond-shape.ts";
 import { FLOW_TABLES } from "./flow-table-shape.ts";
-import { PORT, vlans } from "./port-shape.ts";
+import { vlans } from "./port-shape.ts";
 import {
   type Fields,
   flag,
@@ -73,12 +74,22 @@ const CONNTRACK = record("conntrack", {
 
 export type ConntrackKeys = ShapeOf<typeof CONNTRACK>;
 
+/** Given at all, it is on unless `enable` says otherwise. */
+const SNOOPING = record("mcast_snooping", {
+  enable: optional(flag),
+  tableSize: optional(whole(1, SECONDS_MAX)),
+  agingTime: optional(whole(1, SECONDS_MAX)),
+  floodUnregistered: optional(flag),
+});
+
+export type SnoopingKeys = ShapeOf<typeof SNOOPING>;
+
 const BRIDGE_FIELDS = {
   failMode: optional(oneOf("secure", "standalone")),
   flows: optional(text),
   groups: optional(text),
   meters: optional(text),
-  ports: optional(listOf(PORT)),
+  ports: optional(listOf(PORT_OR_BOND)),
   macTableSize: optional(whole(1, MAC_TABLE_SIZE_MAX)),
   macAgingTime: optional(whole(1, SECONDS_MAX)),
   floodVlans: optional(vlans),
@@ -88,6 +99,7 @@ const BRIDGE_FIELDS = {
   tlvMap: optional(tlvMap),
   conntrack: optional(CONNTRACK),
   flowTables: optional(FLOW_TABLES),
+  mcastSnooping: optional(SNOOPING),
 } satisfies Fields;
 
 export type BridgeKeys = RecordOf<typeof BRIDGE_FIELDS>;

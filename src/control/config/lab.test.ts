@@ -124,6 +124,50 @@ test("every option of a tunnel is a key", () => {
   assert.deepEqual(Object.keys(TUNNEL_FIELDS).map(snakeCase).sort(), [...TUNNEL_OPTION_NAMES].sort());
 });
 
+test("a bond's members are ports, each with what is said of the bond", () => {
+  const [br0] = parseLab(
+    `bridges:
+  br0:
+    mcast_snooping: { table_size: 1, aging_time: 60, flood_unregistered: false }
+    ports:
+      - { no: 1, name: a, mcast_snooping_flood: true }
+      - name: bond0
+        bond_mode: balance-slb
+        bond_primary: p3
+        bond_hash_basis: 7
+        tag: 10
+        mcast_snooping_flood_reports: true
+        members:
+          - { no: 2, name: p2, link_state: down }
+          - { no: 3, name: p3, no_flood: true }
+`,
+    FILE,
+  ).bridges;
+  assert.deepEqual(br0!.ports, [
+    { no: 1, name: "a", multicastFlood: true },
+    { no: 2, name: "p2", live: false, tag: 10, multicastFloodReports: true },
+    { no: 3, name: "p3", noFlood: true, tag: 10, multicastFloodReports: true },
+  ]);
+  assert.deepEqual(br0!.settings, {
+    bonds: [{ name: "bond0", members: [2, 3], mode: "balance-slb", primary: 3, hashBasis: 7 }],
+    snooping: { tableSize: 10, agingMs: 60_000, floodUnregistered: false }, // the size is forced into OVS's range
+  });
+  assert.deepEqual(parseLab(bridge("mcast_snooping: { enable: false }"), FILE).bridges[0]!.settings, {});
+  assert.deepEqual(parseLab(bridge("mcast_snooping:"), FILE).bridges[0]!.settings, { snooping: {} });
+});
+
+test("LACP is not supported", () => {
+  const text = bridge("ports: [ { name: b, lacp: active, members: [ { no: 1, name: p1 } ] } ]");
+  assert.throws(
+    () => parseLab(text, FILE),
+    (error: MegaflowError) => {
+      assert.equal(error.code, "EUNSUPPORTED");
+      assert.equal(error.describe(), `${FILE}:1:45: bonds do without LACP here: lacp wants to be off`);
+      return true;
+    },
+  );
+});
+
 test("files are relative to the configuration; standard input has no folder", () => {
   const flows = (file: string) => parseLab(bridge("flows: a/b.flows"), file).bridges[0]!.flows;
   assert.equal(flows("lab.yaml"), "a/b.flows");
@@ -202,6 +246,26 @@ const BAD: readonly (readonly [name: string, text: string, words: string])[] = [
     "a name twice",
     bridge("ports: [ { no: 1, name: a }, { no: 2, name: a } ]"),
     "1:63: the name a is given twice, first in line 1",
+  ],
+  [
+    "a primary that is no member",
+    bridge("ports: [ { name: b, bond_primary: q, members: [ { no: 1, name: p1 } ] } ]"),
+    '1:53: bond_primary wants a member (p1), not "q"',
+  ],
+  [
+    "a member's number twice",
+    bridge("ports: [ { no: 1, name: a }, { name: b, members: [ { no: 1, name: p1 } ] } ]"),
+    "1:76: the port number 1 is given twice, first in line 1",
+  ],
+  [
+    "a bond's name twice",
+    bridge("ports: [ { no: 1, name: b }, { name: b, members: [ { no: 2, name: p1 } ] } ]"),
+    "1:56: the name b is given twice, first in line 1",
+  ],
+  [
+    "a bond's key without members",
+    port("bond_mode: balance-slb"),
+    '1:47: unknown key "bond_mode" of a port; ',
   ],
   ["a key twice", "bridges: {}\nbridges: {}", "2:1: Map keys must be unique"],
   ["a bridge twice", "bridges: { br0: , br0: }", "1:19: Map keys must be unique"],

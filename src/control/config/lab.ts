@@ -13,6 +13,7 @@ import type { ConntrackSettings, CtTimeoutPolicy } from "../../datapath/conntrac
 import { MegaflowError } from "../../lib/errors.ts";
 import type { PortOptions } from "../../pipeline/port-table.ts";
 import type { PipelineSettings } from "../../pipeline/settings.ts";
+import type { SnoopingOptions } from "../../pipeline/snooping.ts";
 import {
   isTunnelType,
   TUNNEL_TYPES,
@@ -21,9 +22,10 @@ import {
 } from "../../pipeline/tunnel-options.ts";
 import { checkTunnelPorts } from "../../pipeline/tunnel-ports.ts";
 import { readTextFile } from "../text-file.ts";
-import { type BridgeKeys, type ConntrackKeys, LAB } from "./bridge-shape.ts";
+import { type BondConfig, bondOptionsOf, isBond } from "./bond-shape.ts";
+import { type BridgeKeys, type ConntrackKeys, LAB, type SnoopingKeys } from "./bridge-shape.ts";
 import { ConfigNode } from "./node.ts";
-import { type PortConfig, pipelineKeysOf, TUNNEL_FIELDS } from "./port-shape.ts";
+import { type PortColumns, type PortConfig, portColumnsOf, TUNNEL_FIELDS } from "./port-shape.ts";
 import { errorAt, lineOf, snakeCase } from "./shape.ts";
 
 export interface Lab {
@@ -60,10 +62,12 @@ export function parseLab(text: string, file: string): Lab {
 }
 
 function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
-  const devices = keys.ports ?? [];
+  const rows = keys.ports ?? [];
+  const bonds = rows.filter(isBond);
+  const devices = rows.flatMap((row): readonly PortConfig[] => (isBond(row) ? row.members : [row]));
   checkDistinct(devices, "no", "port number");
-  checkDistinct(devices, "name", "name");
-  const ports = devices.map(portOptionsOf);
+  checkDistinct<{ name: string }>([...devices, ...bonds], "name", "name");
+  const ports = rows.flatMap((row) => (isBond(row) ? memberOptionsOf(row) : [portOptionsOf(row)]));
   checkTunnelPorts(ports);
   return {
     name,
@@ -73,7 +77,7 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
     meters: pathOf(keys.meters, file),
     ports,
     devices,
-    settings: settingsOf(keys),
+    settings: settingsOf(keys, bonds),
     conntrack: conntrackOf(keys.conntrack ?? {}),
     vlanLimit:
       keys.vlanLimit === undefined
@@ -84,8 +88,8 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
   };
 }
 
-function settingsOf(keys: BridgeKeys): PipelineSettings {
-  const { macTableSize, macAgingTime, floodVlans, forwardBpdu, tlvMap, flowTables } = keys;
+function settingsOf(keys: BridgeKeys, bonds: readonly BondConfig[]): PipelineSettings {
+  const { macTableSize, macAgingTime, floodVlans, forwardBpdu, tlvMap, flowTables, mcastSnooping } = keys;
   return defined({
     // OVS forces both into these ranges.
     macTableSize: macTableSize === undefined ? undefined : clamp(macTableSize, 10, 1_000_000),
@@ -94,6 +98,19 @@ function settingsOf(keys: BridgeKeys): PipelineSettings {
     forwardBpdu,
     tlvMap,
     flowTables,
+    bonds: bonds.length === 0 ? undefined : bonds.map(bondOptionsOf),
+    snooping: mcastSnooping === undefined ? undefined : snoopingOf(mcastSnooping),
+  });
+}
+
+function snoopingOf(keys: SnoopingKeys): SnoopingOptions | undefined {
+  const { enable = true, tableSize, agingTime, floodUnregistered } = keys;
+  if (!enable) return undefined;
+  return defined({
+    // Into OVS's ranges, too.
+    tableSize: tableSize === undefined ? undefined : clamp(tableSize, 10, 1_000_000),
+    agingMs: agingTime === undefined ? undefined : clamp(agingTime, 15, 3600) * 1000,
+    floodUnregistered,
   });
 }
 
@@ -130,15 +147,38 @@ const VLAN_TAGS_MAX = 2;
 
 /** The port as the pipeline takes it. */
 function portOptionsOf(config: PortConfig): PortOptions {
-  const { linkState, trunks, cvlans, qinqEthtype, ...same } = pipelineKeysOf(config);
+  const { no, name, noFlood, noForward, noReceive, linkState } = config;
+  return {
+    no,
+    name,
+    ...defined({
+      noFlood,
+      noForward,
+      noReceive,
+      live: linkState === undefined ? undefined : linkState === "up",
+      tunnel: tunnelOf(config),
+    }),
+    ...columnOptionsOf(config),
+  };
+}
+
+/** A bond's members, each with what is said of the bond. */
+function memberOptionsOf(bond: BondConfig): PortOptions[] {
+  const columns = columnOptionsOf(bond);
+  return bond.members.map((member) => ({ ...portOptionsOf(member), ...columns }));
+}
+
+function columnOptionsOf(config: PortColumns): Partial<PortOptions> {
+  const { trunks, cvlans, qinqEthtype, mcastSnoopingFlood, mcastSnoopingFloodReports, ...same } =
+    portColumnsOf(config);
   return {
     ...same,
     ...defined({
       trunks: vlanSet(trunks),
       cvlans: vlanSet(cvlans),
       qinqEthtype: qinqEthtype === undefined ? undefined : TPIDS[qinqEthtype],
-      live: linkState === undefined ? undefined : linkState === "up",
-      tunnel: tunnelOf(config),
+      multicastFlood: mcastSnoopingFlood,
+      multicastFloodReports: mcastSnoopingFloodReports,
     }),
   };
 }

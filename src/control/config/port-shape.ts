@@ -26,10 +26,18 @@ const VLAN_MAX = 4095;
 export const vlan = whole(0, VLAN_MAX);
 export const vlans: Shape<number[]> = listOf(vlan, { single: true });
 
-/** What the pipeline knows of a port. */
-const PIPELINE_FIELDS = {
+/** What belongs to an interface, of which a bond has several. */
+export const INTERFACE_FIELDS = {
   no: required(portNo),
   name: required(text),
+  noFlood: optional(flag),
+  noForward: optional(flag),
+  noReceive: optional(flag),
+  linkState: optional(oneOf("up", "down")),
+} satisfies Fields;
+
+/** What belongs to a port as a whole. */
+export const PORT_COLUMN_FIELDS = {
   vlanMode: optional(oneOf("trunk", "access", "native-tagged", "native-untagged", "dot1q-tunnel")),
   tag: optional(vlan),
   trunks: optional(vlans),
@@ -37,10 +45,8 @@ const PIPELINE_FIELDS = {
   qinqEthtype: optional(oneOf("802.1ad", "802.1q")),
   priorityTags: optional(oneOf("never", "if-nonzero", "always")),
   protected: optional(flag),
-  noFlood: optional(flag),
-  noForward: optional(flag),
-  noReceive: optional(flag),
-  linkState: optional(oneOf("up", "down")),
+  mcastSnoopingFlood: optional(flag),
+  mcastSnoopingFloodReports: optional(flag),
 } satisfies Fields;
 
 /** An option of a tunnel (ovs-vswitchd.conf.db(5), Interface table, Tunnel Options): what it may be, the tunnel's reader says. */
@@ -66,22 +72,27 @@ export const TUNNEL_FIELDS = {
 } satisfies Fields;
 
 /** Where a live port's frames come from and go to. A replay has captures instead, and leaves these alone. */
-const DEVICE_FIELDS = {
+export const DEVICE_FIELDS = {
   type: optional(
     oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy", ...TUNNEL_TYPES),
   ),
   netns: optional(text),
 } satisfies Fields;
 
-const PORT_FIELDS = { ...PIPELINE_FIELDS, ...DEVICE_FIELDS, ...TUNNEL_FIELDS } satisfies Fields;
+const PORT_FIELDS = {
+  ...INTERFACE_FIELDS,
+  ...PORT_COLUMN_FIELDS,
+  ...DEVICE_FIELDS,
+  ...TUNNEL_FIELDS,
+} satisfies Fields;
 
 export const PORT = record("a port", PORT_FIELDS);
 
 export type PortConfig = RecordOf<typeof PORT_FIELDS>;
 
-/** What of it makes a port of the pipeline as it is, and what must be turned into one. */
-export type PipelineKeys = RecordOf<typeof PIPELINE_FIELDS>;
+export type PortColumns = RecordOf<typeof PORT_COLUMN_FIELDS>;
 
-export function pipelineKeysOf(config: PortConfig): PipelineKeys {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => key in PIPELINE_FIELDS)) as PipelineKeys;
+/** Of a port or a bond. */
+export function portColumnsOf(config: PortColumns): PortColumns {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => key in PORT_COLUMN_FIELDS));
 }
