@@ -9,75 +9,14 @@ import { parseFlowMod } from "../../src/control/openflow/flow-text.ts";
 import { parseFlow } from "../../src/flow/flow-text.ts";
 import { TlvMap } from "../../src/flow/tlv-map.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
-import { PortTable } from "../../src/pipeline/port-table.ts";
-import { type TunnelType, tunnelOptions } from "../../src/pipeline/tunnel-options.ts";
 import { TunnelPorts } from "../../src/pipeline/tunnel-ports.ts";
-import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { ovsSkip } from "./ovs.ts";
 import { random } from "./trace-cases.ts";
+import { ourPorts, PLAIN, REMOTES, SENDING, TLV_MAP, TUNNELS, theirSwitch } from "./tunnel-switch.ts";
 
 const SEED = Number(process.env.SEED ?? 21);
 const FLOWS = Number(process.env.FLOWS ?? 60);
 const ARRIVALS = Number(process.env.ARRIVALS ?? 150);
-
-const TUNNELS: readonly (readonly [no: number, type: TunnelType, options: Record<string, string>])[] = [
-  [10, "geneve", { remote_ip: "1.2.3.4", key: "5" }],
-  [11, "geneve", { remote_ip: "flow", key: "flow" }],
-  [
-    12,
-    "vxlan",
-    { remote_ip: "1.2.3.5", key: "flow", tos: "inherit", ttl: "inherit", df_default: "false", csum: "true" },
-  ],
-  [13, "gre", { remote_ip: "1.2.3.6", local_ip: "1.1.1.1" }],
-  [14, "gre", { remote_ip: "1.2.3.6", key: "7", csum: "true", ttl: "9", tos: "0x20" }],
-  [15, "vxlan", { remote_ip: "flow", dst_port: "4790", tos: "0xb8", csum: "false" }],
-  [16, "geneve", { remote_ip: "1.2.3.4", key: "flow", local_ip: "1.1.1.1", egress_pkt_mark: "9" }],
-  [17, "gre", { remote_ip: "flow", in_key: "flow", out_key: "0x99", ttl: "inherit" }],
-  [18, "geneve", { remote_ip: "flow", local_ip: "flow", key: "flow" }],
-  [20, "gre", { remote_ip: "1.2.3.4", egress_pkt_mark: "9" }],
-  [19, "geneve", { remote_ip: "1.2.3.5", key: "5", local_ip: "1.1.1.1", csum: "true" }],
-];
-/** OVS finds no route from an address of its own choice that the kernel does not know: these leave it open. */
-const SENDING = TUNNELS.filter(([, , options]) => options.local_ip === undefined);
-const PLAIN = [1, 2];
-const REMOTES = ["1.2.3.4", "1.2.3.5", "1.2.3.6", "1.2.3.7"];
-const TLV_MAP = "{class=0xffff,type=0,len=4}->tun_metadata0,{class=0x104,type=0x80,len=8}->tun_metadata1";
-
-function ourPorts(): PortTable {
-  return new PortTable([
-    ...PLAIN.map((no) => ({ no, name: `p${no}` })),
-    ...TUNNELS.map(([no, type, options]) => ({
-      no,
-      name: `t${no}`,
-      tunnel: tunnelOptions(`t${no}`, type, options),
-    })),
-  ]);
-}
-
-async function theirSwitch(): Promise<Ovs> {
-  const ovs = await requireOvsWithTunnels();
-  await ovs.addBridge("br0", {
-    ports: [
-      ...PLAIN.map((no) => ({ no })),
-      ...TUNNELS.map(([no, type, options]) => ({ no, name: `t${no}`, type, options })),
-    ],
-  });
-  await ovs.addBridge("br-u", {
-    failMode: "standalone",
-    set: ["other-config:hwaddr=aa:bb:cc:00:00:01"],
-    ports: [{ no: 1, name: "pu" }],
-  });
-  await ovs.appctl("netdev-dummy/ip4addr", "br-u", "1.1.1.1/8");
-  // Routes are looked up by mark too.
-  for (const mark of [0, 6, 9]) await ovs.appctl("ovs/route/add", "1.0.0.0/8", "br-u", `pkt_mark=${mark}`);
-  for (const remote of REMOTES) await ovs.appctl("tnl/neigh/set", "br-u", remote, "f8:bc:12:44:34:b6");
-  await ovs.ofctl(["add-tlv-map", "br0", TLV_MAP]);
-  return ovs;
-}
-
-function requireOvsWithTunnels(): Promise<Ovs> {
-  // `override` would put dummies in the place of tunnels too.
-  return requireOvs({ args: ["--enable-dummy=system", "--disable-system"] });
-}
 
 /** Splits at the commas outside parentheses and braces. */
 function splitActions(text: string): string[] {
