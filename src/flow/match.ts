@@ -128,7 +128,7 @@ export class MatchBuilder {
   /** Matches `field` against OXM bytes. The field's bits in the match are replaced. */
   set(field: Field, value: Uint8Array, mask: Uint8Array): void {
     setMatchField(this, field, value, mask);
-    if (field.prereq === "ethernet") this.defaultPacketType();
+    if (field.prereq !== "none") this.defaultPacketType();
   }
 
   /** A tunnel option: known by name, but only a map (`ovs-ofctl add-tlv-map`) gives it a place. */
@@ -188,7 +188,7 @@ export class MatchBuilder {
     if (field === VLAN_VID && sf.bits === 12) writeSubfield(this.mask, sf, -1n);
   }
 
-  /** An Ethernet field implies an Ethernet packet unless packet_type was given. */
+  /** A field of a header, though the match lacks what it needs and it is left out in the end, implies an Ethernet packet unless packet_type was given. */
   private defaultPacketType(): void {
     if (this.mask.get32(L.O_PACKET_TYPE) === 0) this.mask.set32(L.O_PACKET_TYPE, 0xffffffff);
   }

@@ -74,7 +74,7 @@ export function learnedFlow(action: LearnAction, flow: Flow): FlowMod {
       writeSubfield(match.flow, spec.dst!, value);
       maskSubfield(match.mask, spec.dst!);
       // As in a match that is written down.
-      if (spec.dst!.field.prereq === "ethernet") match.mask.setExact(O_PACKET_TYPE, 4);
+      if (spec.dst!.field.prereq !== "none") match.mask.setExact(O_PACKET_TYPE, 4);
     } else if (spec.kind === "load") {
       const load: Action = { type: "load", dst: spec.dst!, value };
       learnedLoads.add(load);
