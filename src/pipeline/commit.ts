@@ -105,7 +105,7 @@ export function commitActions(
     slow = commitSet("icmpv6", PORTS, flow, base, wc, out, false) || slow;
   }
   if (!toPlain) commitMpls(flow, base, wc, out, false);
-  commitVlan(flow, base, wc, out);
+  commitVlan(flow, base, wc, out, pending.poppedTag);
   commitSet("skb_priority", PRIORITY, flow, base, wc, out, true);
   commitSet("skb_mark", MARK, flow, base, wc, out, true);
   return slow;
@@ -212,7 +212,8 @@ function commitSet(
   return true;
 }
 
-function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
+/** With `popped` the tags that both have may be others of the same value, so what they hold decides (OVS 3.1 forgets this). */
+function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], popped: boolean): void {
   let baseTag = countTags(base) - 1;
   let flowTag = countTags(flow) - 1;
   while (
@@ -220,6 +221,7 @@ function commitVlan(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): vo
     flowTag >= 0 &&
     base.get32(O_VLAN0 + 4 * baseTag) === flow.get32(O_VLAN0 + 4 * flowTag)
   ) {
+    if (popped) wc.setExact(O_VLAN0 + 4 * baseTag, 4);
     baseTag--;
     flowTag--;
   }

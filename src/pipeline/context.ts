@@ -133,6 +133,7 @@ export class Context implements PendingHeaders {
   pendingEncap = false;
   pendingDecap = false;
   encapData: Uint8Array = NO_DATA;
+  poppedTag = false;
   /** Some action sends the frame somewhere. */
   sent = false;
 
@@ -190,6 +191,7 @@ export class Context implements PendingHeaders {
     this.thawed = false;
     this.dirty = false;
     this.forgetPendingHeaders();
+    this.poppedTag = false;
     this.sent = false;
     this.freezing = false;
     this.pause = null;
@@ -224,6 +226,7 @@ export class Context implements PendingHeaders {
     this.dirty = false;
     if (commitActions(this.flow, this.base, this.wc, this, this.actions)) this.slow = true;
     this.forgetPendingHeaders();
+    this.poppedTag = false;
   }
 
   /** The flow is as it was before its outermost header changed, or that is committed. */

@@ -69,6 +69,8 @@ export interface PendingHeaders {
   pendingDecap: boolean;
   /** The variable context headers of an NSH to be pushed. */
   encapData: Uint8Array;
+  /** The only tag was taken off: a tag that the frame has in its stead may be the same by chance. */
+  poppedTag: boolean;
 }
 
 /** The parts of a key that describe the frame's headers. */

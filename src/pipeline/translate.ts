@@ -364,7 +364,7 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
         ctx.dirty = true;
         break;
       case S.S_STRIP_VLAN:
-        popTag(flow, wc);
+        if (popTag(flow, wc) === 1) ctx.poppedTag = true;
         ctx.dirty = true;
         break;
       case S.S_PUSH:

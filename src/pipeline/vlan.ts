@@ -9,13 +9,15 @@ export function countTags(flow: Flow): number {
   return (flow.get16(O_VLAN1_TCI) & VLAN_CFI) === 0 ? 1 : 2;
 }
 
-export function popTag(flow: Flow, wc: Flow): void {
+/** Takes the outer tag off; returns how many there were. */
+export function popTag(flow: Flow, wc: Flow): number {
   const count = countTags(flow);
   if (count > 1) {
     wc.words[O_VLAN1 >> 2] = 0xffffffff;
     flow.words[O_VLAN0 >> 2] = flow.words[O_VLAN1 >> 2]!;
   }
   if (count > 0) flow.words[(count === 2 ? O_VLAN1 : O_VLAN0) >> 2] = 0;
+  return count;
 }
 
 /** Pushes an empty tag of the given TPID. */
