@@ -25,6 +25,7 @@ export function normalizeFlows(lines: readonly string[]): string[] {
 export function normalizeTrace(text: string): string {
   const seen = new Map<string, string>();
   return text
+    .replace(/(ipv6_label=0x[0-9a-f]+)\/0xfffff\b/g, "$1") // all 20 bits, whether a flow looked at them or an action did
     .replace(/\b(recirc_id=|recirc\()(0x[0-9a-f]+|[1-9][0-9]*)\b/g, (_, head: string, id: string) => {
       const key = Number(id).toString();
       if (!seen.has(key)) seen.set(key, `#${seen.size + 1}`);
@@ -62,7 +63,7 @@ const BASE: Readonly<Record<string, string>> = {
 /**
  * Their trace as it would be without the faults of OVS 3.1 that differences.md lists, where ours shows it so: a megaflow of ours
  * may look at more, in these fields, and at no less. (The protocol or opcode of a header that is written; the label entry that is
- * written, whole; the priority of a priority tag that NORMAL sends on.)
+ * written, whole; the priority of a priority tag that NORMAL sends on; a tag that is taken off and put on again.)
  */
 export function mendTrace(theirs: string, ours: string): string {
   const lines = ours.match(/^Megaflow: .*$/gm) ?? [];
@@ -80,7 +81,10 @@ function looksAtMore(ours: string, theirs: string): boolean {
     if (left.delete(part)) continue;
     if (left.delete(BASE[part] ?? "")) continue;
     if (/^(nw_proto|arp_op|mpls_\w+)=/.test(part)) continue;
-    if (part.startsWith("dl_vlan_pcp=") && a.includes("dl_vlan=0")) continue;
+    if (/^(dl_vlan|dl_vlan_pcp|vlan_tci)=/.test(part)) {
+      for (const other of left) if (/^(dl_vlan|vlan_tci)=/.test(other)) left.delete(other);
+      continue;
+    }
     return false;
   }
   return left.size === 0;

@@ -88,17 +88,13 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
 function withoutForgottenHeaders(r: Prng, p: Pipeline): Pipeline {
   const all = [...p.groups, ...p.flows].join("\n");
   if (!all.includes("push_vlan") || !/controller|CONTROLLER|dec_ttl|dec_mpls_ttl/.test(all)) return p;
-  const pushes = oneIn(r, 2);
+  const others = p.flows.filter((line) => !line.includes("push_vlan"));
+  if (!p.groups.join().includes("push_vlan") && oneIn(r, 2)) return { groups: p.groups, flows: others };
   const sane = (line: string) =>
-    pushes
-      ? line
-          .replace(/controller\(max_len=\d+\)|CONTROLLER:\d+/g, "output:1")
-          .replace(/\bdec_ttl\b/g, "mod_nw_ttl:9")
-          .replace(/\bdec_mpls_ttl\b/g, "set_mpls_ttl(9)")
-      : line.replace(
-          /push_vlan:0x\w+(,set_field:\w+->vlan_vid|,output:\d+,strip_vlan)?/g,
-          "mod_dl_src:02:00:00:00:00:01",
-        );
+    line
+      .replace(/controller\(max_len=\d+\)|CONTROLLER:\d+/g, "output:1")
+      .replace(/\bdec_ttl\b/g, "mod_nw_ttl:9")
+      .replace(/\bdec_mpls_ttl\b/g, "set_mpls_ttl(9)");
   return { groups: p.groups.map(sane), flows: p.flows.map(sane) };
 }
 
