@@ -84,7 +84,7 @@ export class Pipeline implements UpcallHandler, Host {
   /** Applies group-mods in order; those before a bad one stay. Flows that use a deleted group go with it. */
   applyGroups(mods: readonly GroupMod[], nowMs: number): void {
     for (const mod of mods) {
-      for (const bucket of mod.buckets) checkSupported(bucket.actions, null, this.meters);
+      for (const bucket of mod.buckets) checkSupported(bucket.actions, null, null);
       const all = mod.groupId === GROUP_ALL;
       const gone = all ? this.groups.list.map((group) => group.mod.groupId) : [mod.groupId];
       this.groups.apply([mod], nowMs);

@@ -6,16 +6,16 @@ import type { Action } from "./action.ts";
 import type { GroupTable } from "./group.ts";
 import type { MeterTable } from "./meter.ts";
 
-/** Throws ETEXT with OVS's error name. `groups` null: a group may come later (chained groups). */
+/** Throws ETEXT with OVS's error name. Null for groups or meters: these are not looked at, as in the buckets of a group. */
 export function checkSupported(
   actions: readonly Action[],
   groups: GroupTable | null,
-  meters: MeterTable,
+  meters: MeterTable | null,
 ): void {
   for (const action of actions) checkOne(action, groups, meters);
 }
 
-function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable): void {
+function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable | null): void {
   switch (action.type) {
     case "set_field":
       checkField(action.field);
@@ -38,10 +38,11 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable)
       if (groups !== null && groups.get(action.groupId) === null) refuse("OFPBAC_BAD_OUT_GROUP");
       return;
     case "meter":
-      if (meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
+      if (meters !== null && meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
       return;
     case "controller":
-      if (action.meterId !== null && meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
+      if (meters === null || action.meterId === null) return;
+      if (meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
       return;
     case "ct":
       if (typeof action.zone !== "number") checkField(action.zone.field);

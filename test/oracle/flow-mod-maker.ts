@@ -40,14 +40,14 @@ const MATCHES = [
 ] as const;
 
 export function randomStep(random: Prng): Step {
-  const kind = random.below(20);
-  if (kind < 2) {
+  const kind = random.below(24);
+  if (kind < 6) {
     const port = random.pick(PORTS);
     return { kind: "frame", port, frame: randomFrame(random, port) };
   }
-  if (kind < 3) return { kind: "wait", ms: GRID_MS * (1 + random.below(3)) };
-  if (kind < 5) return { kind: "group", ...randomGroupCommand(random) };
-  if (kind < 6) return { kind: "meter", ...randomMeterCommand(random) };
+  if (kind < 7) return { kind: "wait", ms: GRID_MS * (1 + random.below(3)) };
+  if (kind < 10) return { kind: "group", ...randomGroupCommand(random) };
+  if (kind < 11) return { kind: "meter", ...randomMeterCommand(random) };
   const bundle = random.below(3) === 0;
   const count = bundle ? 2 + random.below(8) : 1;
   return { kind: "flows", bundle, lines: Array.from({ length: count }, () => randomFlowMod(random, bundle)) };
@@ -109,7 +109,7 @@ function randomFlowMod(random: Prng, inBundle: boolean): string {
     if (random.below(8) === 0) parts.push("no_byte_counts");
   } else {
     if (random.below(4) === 0) parts.push(`out_port=${random.pick(PORTS)}`);
-    if (random.below(4) === 0) parts.push(`out_group=${1 + random.below(3)}`);
+    if (random.below(4) === 0) parts.push(`out_group=${1 + random.below(GROUPS)}`);
   }
   const match = MATCHES[at]!;
   if (match !== "") parts.push(match);
@@ -121,46 +121,53 @@ function randomActions(random: Prng, table: number): string {
   if (random.below(6) === 0) parts.push(`meter:${1 + random.below(2)}`);
   if (random.below(2) === 0) parts.push(`output:${random.pick(PORTS)}`);
   // OVS ends when a group goes that a flow names twice.
-  if (random.below(4) === 0) {
-    const group = `group:${1 + random.below(3)}`;
+  if (random.below(3) === 0) {
+    const group = `group:${1 + random.below(GROUPS)}`;
     parts.push(random.below(3) === 0 ? `clone(${group},output:2)` : group);
   }
   if (table === 0 && random.below(2) === 0) parts.push(`resubmit(,${1 + random.below(2)})`);
   return parts.length === 0 ? "drop" : parts.join(",");
 }
 
+/** Groups 1 to 3 may lead to the next; the last is a select group. */
+const GROUPS = 4;
+
 function randomGroupCommand(random: Prng): { command: string; line: string } {
-  const id = `group_id=${1 + random.below(3)}`;
+  const no = 1 + random.below(GROUPS);
+  const id = `group_id=${no}`;
+  const kind = random.below(7);
+  if (kind < 3) return { command: "add-group", line: `${id},${randomGroup(random, no)}` };
+  if (kind < 4) return { command: "mod-group", line: `${id},${randomGroup(random, no)}` };
+  // After a change of its buckets a select group of OVS 3.1 chooses among the new ones only.
+  if (kind < 5 || no === GROUPS) return { command: "del-groups", line: id };
   const where = random.pick(["first", "last", String(random.below(4))]);
-  switch (random.below(6)) {
-    case 0:
-    case 1:
-      return { command: "add-group", line: `${id},${randomGroup(random)}` };
-    case 2:
-      return { command: "mod-group", line: `${id},${randomGroup(random)}` };
-    case 3:
-      return {
-        command: "insert-buckets",
-        line: `${id},command_bucket_id=${where},bucket=bucket_id:${random.below(6)},actions=output:${random.pick(PORTS)}`,
-      };
-    case 4:
-      return { command: "remove-buckets", line: `${id},command_bucket_id=${where}` };
-    default:
-      return { command: "del-groups", line: id };
-  }
+  if (kind < 6) return { command: "remove-buckets", line: `${id},command_bucket_id=${where}` };
+  const bucket = `bucket=bucket_id:${random.below(6)},actions=${bucketActions(random, no)}`;
+  return { command: "insert-buckets", line: `${id},command_bucket_id=${where},${bucket}` };
 }
 
-/** No select group with more than a bucket: which it chooses is a matter of hashes. */
-function randomGroup(random: Prng): string {
-  const kind = random.below(3);
-  if (kind === 0)
-    return `type=indirect,bucket=bucket_id:${random.below(4)},actions=output:${random.pick(PORTS)}`;
+/** A select group has one live bucket: which of several it chooses is a matter of hashes. */
+function randomGroup(random: Prng, no: number): string {
+  const type = no === GROUPS ? "select" : random.pick(["all", "ff", "indirect"]);
+  if (type === "indirect") {
+    return `type=indirect,bucket=bucket_id:${random.below(4)},actions=${bucketActions(random, no)}`;
+  }
   const count = 1 + random.below(3);
+  const live = random.below(count);
   const buckets = Array.from({ length: count }, (_, i) => {
-    const watch = kind === 1 ? "" : `,watch_port:${random.pick([1, 2, 77])}`;
-    return `bucket=bucket_id:${i}${watch},actions=output:${random.pick(PORTS)}`;
+    let watch = "";
+    if (type === "select") watch = `,watch_port:${i === live ? 1 : 77}`;
+    else if (type === "ff") {
+      watch = `,${random.pick(["watch_port:1", "watch_port:77", `watch_group:${no + 1}`])}`;
+    }
+    return `bucket=bucket_id:${i}${watch},actions=${bucketActions(random, no)}`;
   });
-  return `type=${kind === 1 ? "all" : "ff"},${buckets.join(",")}`;
+  return `type=${type},${buckets.join(",")}`;
+}
+
+function bucketActions(random: Prng, no: number): string {
+  const output = `output:${random.pick(PORTS)}`;
+  return random.below(3) === 0 && no < GROUPS ? `${output},group:${no + 1}` : output;
 }
 
 function randomMeterCommand(random: Prng): { command: string; line: string } {
