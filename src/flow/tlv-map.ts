@@ -90,11 +90,6 @@ export class TlvMap {
     this.#changed();
   }
 
-  /** Removes all mappings. Throws ETEXT when one is in use. */
-  clear(inUse: (field: Field) => boolean): void {
-    this.delete(this.#list, inUse);
-  }
-
   #addOne(mapping: TlvMapping): void {
     const { index, size } = mapping;
     if (this.#entries[index] !== null) refuse("NXTTMFC_ALREADY_MAPPED");

@@ -3,9 +3,11 @@
 import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
 import type { Flow } from "../flow/flow.ts";
 import { O_RECIRC_ID } from "../flow/layout.ts";
-import { TlvMap } from "../flow/tlv-map.ts";
+import { isPresent } from "../flow/option-bits.ts";
+import { TlvMap, type TlvMapping } from "../flow/tlv-map.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { type FlowMod, type GroupMod, type MeterMod, OFPP_NORMAL } from "./action.ts";
+import { usesOption } from "./action-options.ts";
 import { BundleTable } from "./bundle.ts";
 import { Context, FAILURES, type Host, X_OK } from "./context.ts";
 import { BLANK_FLOW_MOD } from "./flow-mod.ts";
@@ -91,6 +93,23 @@ export class Pipeline implements UpcallHandler, Host {
       if (mod.command !== "delete") continue;
       for (const id of gone) this.tables.removeGroup(id, nowMs);
     }
+  }
+
+  /** Adds tunnel options to the map (`ovs-ofctl add-tlv-map`), all or none. Throws ETEXT: NXTTMFC_*. */
+  addTlvMappings(mappings: readonly TlvMapping[]): void {
+    this.tlvMap.add(mappings);
+  }
+
+  /** Takes tunnel options out of the map (`ovs-ofctl del-tlv-map`), all or none; all there are for null. Throws ETEXT when a flow or group needs one. */
+  deleteTlvMappings(mappings: readonly TlvMapping[] | null): void {
+    this.tlvMap.delete(mappings ?? this.tlvMap.list, (field) => this.#isOptionInUse(field.option));
+  }
+
+  #isOptionInUse(index: number): boolean {
+    for (const rule of this.tables.rules()) {
+      if (isPresent(rule.match.mask.bytes, index) || usesOption(rule.actions, index)) return true;
+    }
+    return this.groups.list.some(({ mod }) => mod.buckets.some(({ actions }) => usesOption(actions, index)));
   }
 
   /** Applies meter-mods in order; those before a bad one stay. Flows that use a deleted meter go with it. */
