@@ -121,6 +121,7 @@ export class Bridge {
         sink.port(port, memory, offset, length, wireLength, from + frame, tunnel),
       userspace: (userspace, memory, offset, length, wireLength, frame, key) =>
         sink.userspace(userspace, memory, offset, length, wireLength, from + frame, key),
+      taken: () => sink.taken?.(),
     };
     while (from < total) {
       const frameMs = datapath.stagedTimeMs(from);

@@ -102,3 +102,15 @@ export function* connectionJsonLines(bridge: Bridge): Generator<string> {
 export function conntrackText(bridge: Bridge): string {
   return text(connectionLines(bridge));
 }
+
+/** All of them, each with the name of its file. */
+export function* dumps(bridge: Bridge): Generator<readonly [file: string, lines: Iterable<string>]> {
+  yield ["flows.txt", flowLines(bridge)];
+  yield ["groups.txt", groupLines(bridge)];
+  yield ["group-stats.txt", groupStatsLines(bridge)];
+  yield ["meters.txt", meterLines(bridge)];
+  yield ["meter-stats.txt", meterStatsLines(bridge)];
+  yield ["megaflows.txt", megaflowLines(bridge)];
+  yield ["conntrack.txt", connectionLines(bridge)];
+  yield ["conntrack.json", connectionJsonLines(bridge)];
+}

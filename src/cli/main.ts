@@ -9,6 +9,7 @@ type Register = { register(program: Command): void };
 // Loaded when asked for: no command waits for another's modules.
 const COMMANDS: Readonly<Record<string, () => Promise<Register>>> = {
   replay: () => import("./replay.ts"),
+  run: () => import("./run.ts"),
   trace: () => import("./trace.ts"),
   parse: () => import("./parse.ts"),
   bench: () => import("./bench.ts"),
@@ -26,6 +27,7 @@ async function main(argv: readonly string[]): Promise<number> {
       `
 Examples:
   megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
+  megaflow run lab.yaml
   megaflow trace --flows node.flows 'in_port=4,tcp,nw_src=100.96.1.3,nw_dst=100.96.1.5,tp_dst=80'
   megaflow parse capture.pcapng`,
     );

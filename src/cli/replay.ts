@@ -1,16 +1,7 @@
 // megaflow replay: captures through a bridge.
 import type { Command } from "commander";
 import { Bridge } from "../bridge/bridge.ts";
-import {
-  connectionJsonLines,
-  connectionLines,
-  flowLines,
-  groupLines,
-  groupStatsLines,
-  megaflowLines,
-  meterLines,
-  meterStatsLines,
-} from "../bridge/dump.ts";
+import { dumps } from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
 import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
 import { readTextFile } from "../control/text-file.ts";
@@ -249,7 +240,7 @@ class ReplayRun {
     const summary = this.#summary(replay, (performance.now() - startMs) / 1000);
     if (output !== null) {
       await this.#attempt(() => {
-        writeDumps(this.#bridge, output);
+        for (const [name, lines] of dumps(this.#bridge)) output.file(name, lines);
         output.file("summary.json", [JSON.stringify(summary)]);
       });
       await this.#attempt(() => output.close());
@@ -347,17 +338,6 @@ class ReplayRun {
       mpps: seconds === 0 ? 0 : Number((packets / seconds / 1e6).toFixed(3)),
     };
   }
-}
-
-function writeDumps(bridge: Bridge, output: ReplayOutput): void {
-  output.file("flows.txt", flowLines(bridge));
-  output.file("groups.txt", groupLines(bridge));
-  output.file("group-stats.txt", groupStatsLines(bridge));
-  output.file("meters.txt", meterLines(bridge));
-  output.file("meter-stats.txt", meterStatsLines(bridge));
-  output.file("megaflows.txt", megaflowLines(bridge));
-  output.file("conntrack.txt", connectionLines(bridge));
-  output.file("conntrack.json", connectionJsonLines(bridge));
 }
 
 function summaryText(summary: Summary, loops: number | null): string {

@@ -110,6 +110,13 @@ export function describeSwitch(options: SwitchOptions, others: readonly string[]
   return described;
 }
 
+/** The same for a bridge of a configuration alone. */
+export function describeBridge(config: BridgeConfig): SwitchDescription {
+  const { name, ...same } = config;
+  checkStdin([config.flows, config.groups, config.meters]);
+  return { ...same, localName: name, bridgeName: name };
+}
+
 /** Standard input can be read once. */
 function checkStdin(files: readonly (string | undefined)[]): void {
   if (files.filter((file) => file === STDIN).length > 1) {

@@ -54,6 +54,8 @@ export interface OutputSink {
     frame: number,
     key: Flow,
   ): void;
+  /** What was given to port() and userspace() since the last call is about to be overwritten. */
+  taken?(): void;
 }
 
 /** What became of a frame. */
@@ -184,17 +186,49 @@ export class Datapath {
     if (kept <= SHORT_FRAME) this.#copyShort(data, offset, kept, at);
     else bytes.set(data.subarray(offset, offset + kept), at);
     this.#arenaUsed = (this.#arenaUsed + kept + SLACK) & ~15;
+    this.#describe(at, kept, wireLength, inPort, timeMs, tunnel === null ? 0 : this.#copyTunnel(tunnel));
+    return true;
+  }
+
+  /** Fills in the next descriptor; `tunnelAt` is where the frame's tunnel fields lie, 0 for none. */
+  #describe(
+    at: number,
+    length: number,
+    wireLength: number,
+    inPort: number,
+    timeMs: number,
+    tunnelAt: number,
+  ): void {
     const words = this.kernel.words;
     const d = (this.#at.frames + this.#staged * abi.FRAME_DESC_SIZE) >>> 2;
     words[d + (abi.FRAME_PTR >> 2)] = at;
-    words[d + (abi.FRAME_LEN >> 2)] = kept;
+    words[d + (abi.FRAME_LEN >> 2)] = length;
     words[d + (abi.FRAME_WIRE_LEN >> 2)] = wireLength;
     words[d + (abi.FRAME_IN_PORT >> 2)] = inPort;
-    words[d + (abi.FRAME_TUNNEL >> 2)] = tunnel === null ? 0 : this.#copyTunnel(tunnel);
+    words[d + (abi.FRAME_TUNNEL >> 2)] = tunnelAt;
     words[d + (abi.FRAME_TIME >> 2)] = timeMs % 0x100000000;
     words[d + (abi.FRAME_TIME >> 2) + 1] = timeMs / 0x100000000;
     this.#staged++;
-    return true;
+  }
+
+  /**
+   * Lets `read` put frames straight into the kernel's memory, frame i at `offset + i * slotSize` with its length in `lengths[i]`,
+   * as many as `lengths` has room for, and stages those it gives the number of.
+   */
+  stageFrom(
+    read: (memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array) => number,
+    slotSize: number,
+    lengths: Uint32Array,
+    inPort: number,
+    timeMs: number,
+  ): number {
+    const stride = (slotSize + SLACK) & ~15;
+    const room = Math.min(abi.BATCH_MAX - this.#staged, Math.floor((ARENA_BYTES - this.#arenaUsed) / stride));
+    const at = this.#at.arena + this.#arenaUsed;
+    const count = read(this.kernel.bytes, at, stride, lengths.subarray(0, Math.min(room, lengths.length)));
+    for (let i = 0; i < count; i++) this.#describe(at + i * stride, lengths[i]!, lengths[i]!, inPort, timeMs, 0);
+    this.#arenaUsed += count * stride;
+    return count;
   }
 
   /** Copies the tunnel's blocks that are not zero (abi.ts, FRAME_TUNNEL); returns where to. */
@@ -503,6 +537,7 @@ export class Datapath {
           sink.userspace(this.#userspace[arg]!, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
         }
       }
+      sink.taken?.();
     }
     kernel.exports.outputTaken();
   }

@@ -1,6 +1,7 @@
 // A TAP device as a port: a network interface of the system whose other end is this process.
 import { closeSync } from "node:fs";
 import { MegaflowError } from "../lib/errors.ts";
+import type { Device } from "./device.ts";
 import { loadNativeShim, type NativeShim, type Watch } from "./native-shim.ts";
 
 export interface TapOptions {
@@ -14,7 +15,7 @@ export interface TapOptions {
  * Frames go in and out of memory that the caller owns (the arena), up to 64 a call, without waiting. Errors: MegaflowError
  * EFILE when the device cannot be opened or fails, EUNSUPPORTED when native-shim is not built.
  */
-export class TapPort {
+export class TapPort implements Device {
   /** The interface's name in its namespace. */
   readonly name: string;
   readonly #shim: NativeShim;
@@ -76,7 +77,11 @@ export class TapPort {
 
 /** The shim's errors as ours; anything else is a bug and stays what it is. */
 function deviceError(error: unknown): unknown {
+  // EBADFD, what a deleted interface gives, has no name in libuv.
   const isSystems =
-    error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z]/.test(error.code);
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^(E[A-Z]|Unknown system error)/.test(error.code);
   return isSystems ? new MegaflowError("EFILE", error.message) : error;
 }

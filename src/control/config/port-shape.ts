@@ -77,6 +77,13 @@ export const DEVICE_FIELDS = {
     oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy", ...TUNNEL_TYPES),
   ),
   netns: optional(text),
+  /** patch: the name of the other end. */
+  peer: optional(text),
+  /** capture: the file to play, and how many times as fast as it was recorded. */
+  file: optional(text),
+  speed: optional(whole(1, 1000)),
+  /** A capture file of all that passes. */
+  record: optional(text),
 } satisfies Fields;
 
 const PORT_FIELDS = {
