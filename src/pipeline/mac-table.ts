@@ -11,6 +11,8 @@ export interface MacEntry {
   port: number;
   /** Until then gratuitous ARP frames that come in on a bond do not move it. */
   lockedUntilMs: number;
+  /** When it was last learned: what is told late about earlier frames does not make it older. */
+  seenMs: number;
 }
 
 /** Where an address was seen. */
@@ -26,16 +28,14 @@ const GRATUITOUS_ARP_LOCK_MS = 5_000;
 
 export class MacTable {
   readonly #entries: LRUCache<string, MacEntry>;
-  readonly #ageingMs: number;
   #nowMs = 1;
   /** Keys whose lookup may answer otherwise than before. */
   #changed = new Set<string>();
 
   constructor(ageingMs = MAC_AGEING_MS, sizeMax = MAC_TABLE_SIZE) {
-    this.#ageingMs = ageingMs;
     this.#entries = new LRUCache<string, MacEntry>({
       max: sizeMax,
-      ttl: ageingMs,
+      ttl: ageingMs - 1, // lru-cache lets an entry live for a millisecond more
       ttlResolution: 0,
       updateAgeOnGet: false,
       perf: { now: () => this.#nowMs },
@@ -60,7 +60,7 @@ export class MacTable {
       else if (known !== undefined && nowMs < lockedUntilMs) port = known.port;
     }
     const moved = known === undefined || known.port !== port;
-    this.#entries.set(key, { port, lockedUntilMs });
+    this.#entries.set(key, { port, lockedUntilMs, seenMs: nowMs });
     if (moved) this.#changed.add(key);
     return moved;
   }
@@ -69,7 +69,7 @@ export class MacTable {
   refresh(key: string, port: number, nowMs: number): void {
     this.#setNow(nowMs);
     const known = this.#entries.peek(key);
-    if (known?.port === port) this.#entries.set(key, { ...known });
+    if (known?.port === port && known.seenMs < nowMs) this.#entries.set(key, { ...known, seenMs: nowMs });
   }
 
   /** Removes what has aged. True when something went. */
@@ -82,7 +82,7 @@ export class MacTable {
   nextExpiryMs(): number {
     // Every entry ages alike, so the one set longest ago goes first.
     for (const key of this.#entries.rkeys()) {
-      return this.#nowMs + Math.max(0, this.#entries.getRemainingTTL(key));
+      return this.#nowMs + Math.max(0, this.#entries.getRemainingTTL(key) + 1);
     }
     return Number.POSITIVE_INFINITY;
   }
@@ -103,14 +103,13 @@ export class MacTable {
     let text = " port  VLAN  MAC                Age\n";
     for (const key of this.#entries.rkeys()) {
       const [mac, vlan] = key.split(",").map(Number) as [number, number];
-      const age = this.#ageingMs - this.#entries.getRemainingTTL(key);
       const hex = mac
         .toString(16)
         .padStart(12, "0")
         .replace(/..(?!$)/g, "$&:");
-      const { port } = this.#entries.peek(key)!;
+      const { port, seenMs } = this.#entries.peek(key)!;
       const name = port === OFPP_LOCAL ? "LOCAL" : String(port);
-      text += `${name.padStart(5)}  ${String(vlan).padStart(4)}  ${hex}  ${String(Math.floor(age / 1000)).padStart(3)}\n`;
+      text += `${name.padStart(5)}  ${String(vlan).padStart(4)}  ${hex}  ${String(Math.floor((nowMs - seenMs) / 1000)).padStart(3)}\n`;
     }
     return text;
   }
