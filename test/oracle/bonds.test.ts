@@ -70,6 +70,7 @@ for (const mode of ["active-backup", "balance-slb", "balance-tcp"]) {
         for (let n = 0; n < FRAMES; n++) {
           if (chance(rnd, 20)) {
             const seconds = rnd.pick([1, 4, 6, 60, 200]);
+            await ovs.settle(); // what was used, was used before
             await ovs.warp(seconds * 1000);
             ours.nowMs += seconds * 1000;
             uncached.nowMs = ours.nowMs;

@@ -92,12 +92,11 @@ export async function alignBonds(ovs: Ovs, c: LabCase, labs: readonly OurLab[]):
 
 /** fdb/show or mdb/show with a bond's members told by the bond's first: OVS shows any of them. */
 export function normalizeDump(text: string, c: LabCase): string[] {
-  const lines = text.split("\n").slice(1);
-  return lines
-    .filter((line) => line !== "")
-    .map((line) => {
-      const [port, ...rest] = line.trim().split(/ +/);
-      const bond = c.bonds?.find(({ members }) => members.some(({ no }) => String(no) === port));
-      return [bond === undefined ? port : Math.min(...bond.members.map(({ no }) => no)), ...rest].join(" ");
-    });
+  const lines = text.split("\n").map((line) =>
+    line.replace(/^ *(\d+)/, (given, port: string) => {
+      const bond = c.bonds?.find(({ members }) => members.some(({ no }) => no === Number(port)));
+      return bond === undefined ? given : String(Math.min(...bond.members.map(({ no }) => no))).padStart(5);
+    }),
+  );
+  return lines.filter((line) => line !== "");
 }
