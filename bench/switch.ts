@@ -10,6 +10,7 @@ import {
   FRAME_LEN,
   FRAME_PTR,
   FRAME_TIME,
+  FRAME_TUNNEL,
   FRAME_WIRE_LEN,
   OUT_ARG,
   OUT_DESC_SIZE,
@@ -86,6 +87,7 @@ export class BenchSwitch {
       kernel.view.setUint32(d + FRAME_WIRE_LEN, frame.length, true);
       kernel.view.setUint32(d + FRAME_IN_PORT, inPort, true);
       kernel.view.setBigUint64(d + FRAME_TIME, BigInt(NOW_MS), true);
+      kernel.view.setUint32(d + FRAME_TUNNEL, 0, true);
     });
   }
 
