@@ -145,9 +145,13 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
     }
     const dump = rig
       .connections()
-      .map((c) => formatConnection(c))
+      .map((c) => formatConnection(c, { more: true, statistics: true }))
       .sort();
-    assert.deepEqual(dump, (await ovs.dumpConntrack()).sort(), `seed ${seed}, after frame ${done + BATCH}`);
+    assert.deepEqual(
+      dump,
+      (await ovs.dumpConntrack("-m", "-s")).sort(),
+      `seed ${seed}, after frame ${done + BATCH}`,
+    );
     // Not so long that connections expire: OVS may keep an expired one's reply tuple taken until it sweeps.
     const ms = random(3) * 100;
     rig.nowMs += ms;

@@ -169,9 +169,13 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
     }
     const dump = rig
       .connections()
-      .map((c) => formatConnection(c))
+      .map((c) => formatConnection(c, { more: true, statistics: true }))
       .sort();
-    assert.deepEqual(dump, (await ovs.dumpConntrack()).sort(), `seed ${seed}, after frame ${done + BATCH}`);
+    assert.deepEqual(
+      dump,
+      (await ovs.dumpConntrack("-m", "-s")).sort(),
+      `seed ${seed}, after frame ${done + BATCH}`,
+    );
     const ms = [0, 1, 500, 5_000, 29_000, 31_000, 100_000][random(7)]!;
     rig.nowMs += ms;
     rig.expire();
