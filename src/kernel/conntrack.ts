@@ -4,7 +4,8 @@
 //
 // - A frame remembers the connection its last ct() found (PKT_CONN). A further ct() in the same zone does not judge the
 //   frame again: the state bits stay, the mark and label are read anew. Otherwise ct(commit) of an established
-//   connection would count the same segment twice.
+//   connection would count the same segment twice. Addresses and ports that
+//   are written since make it another's frame, and PKT_CONN 0.
 // - State bits gather while a frame stays in one zone and start anew in another.
 //
 // A fragment is invalid here: fragments.ts brings whole datagrams. Helpers are in conntrack-alg.ts.

@@ -1,7 +1,7 @@
 // Changes to IPv4 and IPv6 headers, with the checksums that cover them. Also what NAT uses.
 
 import { O_DL_TYPE } from "../flow/layout.ts";
-import { KEY, OFFSET_NONE, PKT, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR, PKT_WIRE_LEN } from "./memory.ts";
+import { KEY, OFFSET_NONE, PKT, PKT_CONN, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR, PKT_WIRE_LEN } from "./memory.ts";
 import { updateChecksum16, updateChecksum32, updateChecksumBytes } from "./rewrite-checksum.ts";
 
 const PROTO_HOP_OPTIONS: u32 = 0;
@@ -86,6 +86,7 @@ export function storeUdpChecksum(l4: usize, sum: u32): void {
 export function setIpv4Address(l3: usize, field: usize, now: u32): void {
   const was = load<u32>(field);
   if (was == now) return;
+  store<u32>(PKT, 0, PKT_CONN); // another connection's frame now
   const proto: u32 = load<u8>(l3, 9);
   if (proto == PROTO_TCP) {
     if (transportPresent() >= TCP_SIZE) {
@@ -177,6 +178,7 @@ function walkExtensions(l3: usize): void {
  * when `covered`.
  */
 export function setIpv6Address(proto: u32, field: usize, now: usize, covered: bool): void {
+  store<u32>(PKT, 0, PKT_CONN);
   if (covered) {
     const size = transportPresent();
     const l4: usize = load<u32>(PKT, PKT_PTR) + load<u32>(PKT, PKT_L4);

@@ -1,6 +1,6 @@
 // Changes to TCP, UDP, SCTP, ICMP and ICMPv6 headers and to neighbour discovery, with their checksums. A header that is
 // not there whole is left alone.
-import { PKT, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR } from "./memory.ts";
+import { PKT, PKT_CONN, PKT_L3, PKT_L4, PKT_LEN, PKT_PTR } from "./memory.ts";
 import {
   addBytes,
   crc32cChange,
@@ -53,6 +53,7 @@ export function setUdp(value: usize, mask: usize): void {
   const l4 = transportHeader();
   if (load<u16>(l4, UDP_CHECKSUM) == 0) {
     store<u32>(l4, masked32(load<u32>(l4), value, mask));
+    store<u32>(PKT, 0, PKT_CONN);
     return;
   }
   setPort(l4, value, mask, UDP_CHECKSUM, l4);
@@ -66,6 +67,7 @@ function setPort(field: usize, value: usize, mask: usize, checksum: usize, l4: u
   if (was == now) return;
   store<u16>(l4 + checksum, <u16>updateChecksum16(load<u16>(l4 + checksum), was, now));
   store<u16>(field, <u16>now);
+  store<u32>(PKT, 0, PKT_CONN); // another connection's frame now
 }
 
 export function setSctp(value: usize, mask: usize): void {
@@ -74,6 +76,7 @@ export function setSctp(value: usize, mask: usize): void {
   const was = load<u32>(l4);
   const now = masked32(was, value, mask);
   if (was == now) return;
+  store<u32>(PKT, 0, PKT_CONN);
   store<u32>(l4, now);
   store<u32>(l4, load<u32>(l4, 8) ^ crc32cChange(was ^ now, transportSize()), 8);
 }
