@@ -61,6 +61,9 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
       const actions = makeActionList(r, m, around(table, groupIds));
       // OpenFlow 1.1 and later refuse it, 1.0 does not.
       if (match.includes("+inv") && actions.includes("ct(commit")) continue;
+      // Without a tag left only OpenFlow 1.0 takes it.
+      if (/(pop_vlan|strip_vlan)(?!.*push_vlan).*(pop_vlan|strip_vlan|set_vlan|->vlan)/.test(actions))
+        continue;
       if (/ip_frag=(yes|later|first)/.test(match) && /mod_tp_|->(tcp|udp|sctp|icmp|nd)/.test(actions))
         continue;
       flows.push(
