@@ -68,7 +68,7 @@ const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: Reg
   ["--help", 0, /^$/],
   ["--version", 0, /^$/],
   ["help replay", 0, /^$/],
-  ["nonsense", 2, /unknown command 'nonsense'; there are replay, trace, parse, bench, demo/],
+  ["nonsense", 2, /unknown command 'nonsense'; there are replay, run, trace, parse, bench, demo/],
   ["nonsense --help", 2, /unknown command 'nonsense'/],
   ["--nonsense", 2, /unknown option '--nonsense'/],
   ["replay --help", 0, /^$/],
