@@ -184,25 +184,32 @@ export class Pipeline implements UpcallHandler, Host {
   }
 
   mayLearn(mod: FlowMod, limit: number): boolean {
-    if (limit === 0 || this.tables.find(mod.tableId, mod.match, mod.priority) !== null) return true;
-    return this.#learnedCount(mod) < limit;
+    // A flow that would only be changed counts too.
+    return limit === 0 || this.#learned(mod) !== null || this.#learnedCount(mod) < limit;
   }
 
   learn(mod: FlowMod, limit: number, nowMs: number): void {
     if (this.refreshLearned(mod, nowMs) || !this.mayLearn(mod, limit)) return;
     try {
-      this.tables.apply([{ ...mod, command: "add" }], nowMs);
+      this.tables.learn(mod, nowMs);
     } catch (error) {
       if (!(error instanceof MegaflowError)) throw error; // the flow does not fit: OVS logs it and goes on
     }
   }
 
   refreshLearned(mod: FlowMod, nowMs: number): boolean {
-    const old = this.tables.find(mod.tableId, mod.match, mod.priority);
-    if (old === null || old.cookie !== (mod.newCookie ?? 0n) || !sameActions(old.actions, mod.actions))
-      return false;
+    const old = this.#learned(mod);
+    if (old === null) return false;
     if (nowMs > old.modifiedMs) old.modifiedMs = nowMs;
     return true;
+  }
+
+  /** The flow as it would be learned, null when there is none or another. */
+  #learned(mod: FlowMod): Rule | null {
+    const old = this.tables.find(mod.tableId, mod.match, mod.priority);
+    const same =
+      old !== null && old.cookie === (mod.newCookie ?? 0n) && sameActions(old.actions, mod.actions);
+    return same ? old : null;
   }
 
   /** How many flows of the table have the learned flow's cookie. */

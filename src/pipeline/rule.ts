@@ -66,6 +66,8 @@ export class Rule {
   // Set when this rule is replaced.
   successor: Rule | null = null;
   forwardCounts = true;
+  /** Whether the successor has this rule's timeouts, and so is shortened in its stead. */
+  forwardTimeouts = false;
 
   constructor(init: RuleInit, clauses: readonly Clause[] | null, nowMs: number) {
     this.tableId = init.tableId;

@@ -103,13 +103,13 @@ export class Tables {
    * `ovs-ofctl add-flows` does without --bundle: rules and refusals are the same but for check_overlap, which does not see
    * its own bundle, and the order of subtables of equal priority. Matches come normalized (flow/normalize.ts).
    */
-  apply(mods: readonly FlowMod[], nowMs: number): void {
+  apply(mods: readonly FlowMod[], nowMs: number, asOpenFlow10 = this.modifyAsOpenFlow10): void {
     const changes: Change[] = [];
     try {
       for (const mod of mods) {
         const change = newChange("delete", !mod.resetCounts);
         changes.push(change);
-        this.start(mod, change, nowMs);
+        this.start(mod, change, nowMs, asOpenFlow10);
       }
     } catch (error) {
       this.publish();
@@ -125,6 +125,12 @@ export class Tables {
       this.finish(change, nowMs);
     }
     if (changed) this.version++;
+  }
+
+  /** A learned flow: as in OVS, one that is there keeps its timeouts, flags and age, and gets the cookie and the actions. */
+  learn(mod: FlowMod, nowMs: number): void {
+    const command = this.find(mod.tableId, mod.match, mod.priority) === null ? "add" : "modify_strict";
+    this.apply([{ ...mod, command }], nowMs, true);
   }
 
   /** The rules of one table, or of all, in the order of OVS's dumps. */
@@ -185,8 +191,13 @@ export class Tables {
     this.remove(this.references.meterRules(meterId), "meter_delete", nowMs);
   }
 
-  /** Shortens a rule's timeouts (`fin_timeout`); 0 leaves one as it is, a longer one changes nothing. */
-  reduceTimeouts(rule: Rule, idleTimeout: number, hardTimeout: number): void {
+  /**
+   * Shortens a rule's timeouts (`fin_timeout`), or those of what it was modified to since the frames that are told of now came;
+   * 0 leaves one as it is, a longer one changes nothing.
+   */
+  reduceTimeouts(of: Rule, idleTimeout: number, hardTimeout: number): void {
+    let rule = of;
+    while (rule.successor !== null && rule.forwardTimeouts) rule = rule.successor;
     if (rule.removed) return;
     rule.idleTimeout = reduced(rule.idleTimeout, idleTimeout);
     rule.hardTimeout = reduced(rule.hardTimeout, hardTimeout);
@@ -201,7 +212,7 @@ export class Tables {
     this.version++;
   }
 
-  private start(mod: FlowMod, change: Change, nowMs: number): void {
+  private start(mod: FlowMod, change: Change, nowMs: number, asOpenFlow10: boolean): void {
     const { match } = mod;
     if (mod.tableId < 0 || mod.tableId > TABLE_ALL) refuse("OFPBRC_BAD_TABLE_ID");
     switch (mod.command) {
@@ -213,8 +224,8 @@ export class Tables {
         const old = this.select(mod, mod.command === "modify_strict");
         // As in OVS, a modify that finds nothing may name a group that does not exist.
         if (old.length > 0) this.checkActions(mod);
-        if (old.length > 0) for (const rule of old) this.modify(rule, mod, change, nowMs);
-        else if (this.modifyAsOpenFlow10 && mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
+        if (old.length > 0) for (const rule of old) this.modify(rule, mod, change, nowMs, asOpenFlow10);
+        else if (asOpenFlow10 && mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
           this.add(mod, match.flow, match.mask, change, nowMs);
         }
         return;
@@ -254,13 +265,13 @@ export class Tables {
   }
 
   /** A modified rule keeps its timeouts, flags, age and cookie. */
-  private modify(old: Rule, mod: FlowMod, change: Change, nowMs: number): void {
+  private modify(old: Rule, mod: FlowMod, change: Change, nowMs: number, newCookie: boolean): void {
     const { flow, mask } = old.match;
     const init = {
       tableId: old.tableId,
       priority: old.priority,
       actions: mod.actions,
-      cookie: (this.modifyAsOpenFlow10 ? mod.newCookie : null) ?? old.cookie,
+      cookie: (newCookie ? mod.newCookie : null) ?? old.cookie,
       idleTimeout: old.idleTimeout,
       hardTimeout: old.hardTimeout,
       importance: old.importance,
@@ -273,12 +284,14 @@ export class Tables {
     const rule = new Rule(init, clausesOf(mod.actions), nowMs);
     rule.createdMs = old.createdMs;
     this.put(rule, old, flow, mask, change);
+    old.forwardTimeouts = true;
   }
 
   /** Puts a new rule in, in the place of an old one or of none. */
   private put(rule: Rule, old: Rule | null, flow: Flow, mask: Flow, change: Change): void {
     if (old !== null) {
       old.removed = true;
+      old.forwardTimeouts = false;
       this.unlink(old);
     }
     const classifier = this.classifiers[rule.tableId]!;
