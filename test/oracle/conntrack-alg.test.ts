@@ -5,14 +5,11 @@
 //   ALG_FRAMES=20000 ALG_SEED=7 npm test -- conntrack-alg
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Bridge } from "../../src/bridge/bridge.ts";
-import { parseFlowFile } from "../../src/control/openflow/flow-file.ts";
-import { connections, formatConnection } from "../../src/datapath/conntrack-dump.ts";
 import { formatIpv4, formatIpv6 } from "../../src/packet/address.ts";
 import { tcpFrame, udpFrame } from "../../src/packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../src/packet/tcp.ts";
-import { PortTable } from "../../src/pipeline/port-table.ts";
 import { randomFrom } from "./conversations.ts";
+import { OurSwitch, type Sent } from "./our-switch.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
 
 const FRAMES = Number(process.env.ALG_FRAMES ?? 600);
@@ -72,42 +69,6 @@ function flows(): string {
     });
   }
   return lines.join("\n");
-}
-
-interface Sent {
-  readonly port: number;
-  readonly frame: Uint8Array;
-}
-
-/** Our switch, a frame at a time. */
-class Ours {
-  readonly bridge: Bridge;
-  nowMs = 1_000_000;
-
-  constructor(text: string) {
-    const ports = new PortTable([1, 2].map((no) => ({ no, name: `p${no}` })));
-    this.bridge = new Bridge({ ports, failMode: "secure", connectionsMax: 10_000, megaflowsMax: 10_000 });
-    this.bridge.advance(this.nowMs);
-    this.bridge.addFlows(parseFlowFile(text), this.nowMs);
-  }
-
-  send(frame: Uint8Array, inPort: number): Sent[] {
-    const sent: Sent[] = [];
-    this.bridge.datapath.stage(frame, 0, frame.length, frame.length, inPort, this.nowMs);
-    this.bridge.run({
-      port: (port, memory, offset, length) =>
-        void sent.push({ port, frame: memory.slice(offset, offset + length) }),
-      userspace: () => {},
-      verdict: () => {},
-    });
-    return sent;
-  }
-
-  dump(): string[] {
-    this.bridge.advance(this.nowMs);
-    const options = { more: true, statistics: true };
-    return [...connections(this.bridge.datapath.kernel, this.nowMs)].map((c) => formatConnection(c, options));
-  }
 }
 
 /** What one side of a conversation knows: the last frame that reached it. */
@@ -330,7 +291,7 @@ function addressesOf(frame: Uint8Array, six: boolean): readonly [string, string,
 async function compare(ovs: Ovs, seed: number): Promise<void> {
   const random = randomFrom(seed);
   const sessions = new Sessions(random);
-  const ours = new Ours(flows());
+  const ours = new OurSwitch(flows());
   const seen = new Map<string, number>();
   const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1);
   for (let i = 0; i < FRAMES; i++) {

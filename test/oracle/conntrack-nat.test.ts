@@ -5,8 +5,7 @@ import { test } from "node:test";
 import { formatConnection } from "../../src/datapath/conntrack-dump.ts";
 import { ConntrackRig, type CtAction, ctStateText } from "../../src/datapath/conntrack-rig.ts";
 import { CS_NEW, CS_RELATED, O_CT_STATE } from "../../src/flow/layout.ts";
-import { TCP_FIN, TCP_RST } from "../../src/packet/tcp.ts";
-import { answer, Conversations, randomFrom } from "./conversations.ts";
+import { answer, Conversations, closes, isDeadly, randomFrom } from "./conversations.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
 
 const FRAMES = Number(process.env.CONNTRACK_FRAMES ?? 1000);
@@ -64,29 +63,6 @@ function flows(): string {
     lines.push(`table=9,${ip} actions=move:NXM_NX_CT_STATE[0..7]->NXM_OF_ETH_SRC[0..7],output:2`);
   }
   return lines.join("\n");
-}
-
-/**
- * A TCP frame with FIN or RST. OVS keeps the reply tuple of a connection that is closed and opened anew taken until it next
- * sweeps its table, which is a matter of its clock; so none is closed here.
- */
-function closes(frame: Uint8Array): boolean {
-  const [proto, flags] = frame[12] === 0x86 ? [20, 67] : [23, 47];
-  return frame[proto] === 6 && (frame[flags]! & (TCP_FIN | TCP_RST)) !== 0;
-}
-
-/**
- * An ICMP error that quotes less than a TCP header. OVS 3.1 writes the TCP checksum of what is quoted all the same, behind
- * the frame's end, and may die of it.
- */
-function isDeadly(frame: Uint8Array): boolean {
-  const six = frame[12] === 0x86;
-  const proto = frame[six ? 20 : 23];
-  if (proto !== 1 && proto !== 58) return false;
-  const length = six ? (frame[18]! << 8) | frame[19]! : (frame[16]! << 8) | frame[17]!;
-  const type = frame[six ? 54 : 34]!;
-  const isError = six ? type < 128 : type === 3 || type === 4 || type === 5 || type === 11 || type === 12;
-  return isError && length < 8 + 20 + 40;
 }
 
 async function compare(ovs: Ovs, seed: number): Promise<void> {

@@ -329,3 +329,26 @@ export function answer(frame: Uint8Array, random: (n: number) => number): Uint8A
     payload: new Uint8Array(syn ? 0 : random(3) * 50),
   });
 }
+
+/**
+ * A TCP frame with FIN or RST. OVS keeps the reply tuple of a connection that is closed and opened anew taken until it next
+ * sweeps its table, which is a matter of its clock; so none is closed here.
+ */
+export function closes(frame: Uint8Array): boolean {
+  const [proto, flags] = frame[12] === 0x86 ? [20, 67] : [23, 47];
+  return frame[proto] === 6 && (frame[flags]! & (TCP_FIN | TCP_RST)) !== 0;
+}
+
+/**
+ * An ICMP error that quotes less than a TCP header. OVS 3.1 writes the TCP checksum of what is quoted all the same, behind
+ * the frame's end, and may die of it.
+ */
+export function isDeadly(frame: Uint8Array): boolean {
+  const six = frame[12] === 0x86;
+  const proto = frame[six ? 20 : 23];
+  if (proto !== 1 && proto !== 58) return false;
+  const length = six ? (frame[18]! << 8) | frame[19]! : (frame[16]! << 8) | frame[17]!;
+  const type = frame[six ? 54 : 34]!;
+  const isError = six ? type < 128 : type === 3 || type === 4 || type === 5 || type === 11 || type === 12;
+  return isError && length < 8 + 20 + 40;
+}
