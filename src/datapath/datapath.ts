@@ -226,7 +226,8 @@ export class Datapath {
     const room = Math.min(abi.BATCH_MAX - this.#staged, Math.floor((ARENA_BYTES - this.#arenaUsed) / stride));
     const at = this.#at.arena + this.#arenaUsed;
     const count = read(this.kernel.bytes, at, stride, lengths.subarray(0, Math.min(room, lengths.length)));
-    for (let i = 0; i < count; i++) this.#describe(at + i * stride, lengths[i]!, lengths[i]!, inPort, timeMs, 0);
+    for (let i = 0; i < count; i++)
+      this.#describe(at + i * stride, lengths[i]!, lengths[i]!, inPort, timeMs, 0);
     this.#arenaUsed += count * stride;
     return count;
   }
