@@ -48,6 +48,9 @@ NAPI_MODULE_INIT() {
       {"openTap", NULL, shim_open_tap, NULL, NULL, NULL, napi_enumerable, NULL},
       {"readFrames", NULL, shim_read_frames, NULL, NULL, NULL, napi_enumerable, NULL},
       {"writeFrames", NULL, shim_write_frames, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"openUdp", NULL, shim_open_udp, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"receiveDatagrams", NULL, shim_receive_datagrams, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"sendDatagram", NULL, shim_send_datagram, NULL, NULL, NULL, napi_enumerable, NULL},
       {"watch", NULL, shim_watch, NULL, NULL, NULL, napi_enumerable, NULL},
       {"unwatch", NULL, shim_unwatch, NULL, NULL, NULL, napi_enumerable, NULL},
   };

@@ -23,6 +23,15 @@ napi_value shim_write_frames(napi_env env, napi_callback_info info);
 napi_value shim_watch(napi_env env, napi_callback_info info);
 napi_value shim_unwatch(napi_env env, napi_callback_info info);
 
+/* openUdp(address: 16 bytes, port, flags: 1 IPv6, 2 DF, 4 checksum, 8 only sends): fd. What follows is drawn in udp.c. */
+napi_value shim_open_udp(napi_env env, napi_callback_info info);
+
+/* receiveDatagrams(fd, memory: Uint8Array, slotSize, lengths: Uint32Array, outer: Uint8Array): number of datagrams received */
+napi_value shim_receive_datagrams(napi_env env, napi_callback_info info);
+
+/* sendDatagram(fd, payload: Uint8Array, outer: Uint8Array): whether the system took it */
+napi_value shim_send_datagram(napi_env env, napi_callback_info info);
+
 /* Throws an Error whose `code` is the name of `error` (an errno) and whose message is "what: words of the system". Returns NULL. */
 napi_value shim_throw_errno(napi_env env, const char *what, int error);
 

@@ -2,9 +2,11 @@
 // once. A device that fails is let go and opened again when it is back; the others do not notice.
 import { MAX_FRAME } from "../datapath/abi.ts";
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
+import type { Flow } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { DEVICE_FRAMES_MAX, type Device } from "../port/device.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
+import { LiveTunnels } from "./live-tunnels.ts";
 import { dropNote } from "./replay-output.ts";
 
 /** What a port has moved. */
@@ -40,6 +42,8 @@ const READS_A_TURN = 4;
 
 export class LiveBridge implements FrameSink {
   readonly bridge: Bridge;
+  /** The tunnel ports, which have no devices of their own. */
+  readonly tunnels: LiveTunnels;
   readonly drops: Record<string, number> = {};
   /** Frames handed to controllers: there are none. */
   toController = 0;
@@ -52,6 +56,7 @@ export class LiveBridge implements FrameSink {
 
   constructor(bridge: Bridge, listener: PortListener, now: () => number = Date.now) {
     this.bridge = bridge;
+    this.tunnels = new LiveTunnels(this);
     this.#listener = listener;
     this.#now = now;
   }
@@ -78,7 +83,21 @@ export class LiveBridge implements FrameSink {
 
   /** In number order. */
   counters(): PortCounters[] {
-    return [...this.#ports.values()].map((a) => a.counters).sort((a, b) => a.no - b.no);
+    const attached = [...this.#ports.values()].map((a) => a.counters);
+    return [...attached, ...this.tunnels.counters()].sort((a, b) => a.no - b.no);
+  }
+
+  /** Takes a frame that came by a tunnel; it moves with runStaged() at the latest. */
+  stage(data: Uint8Array, offset: number, length: number, inPort: number, tunnel: Flow): void {
+    const { datapath } = this.bridge;
+    const stage = () => datapath.stage(data, offset, length, length, inPort, this.#now(), tunnel);
+    if (stage()) return;
+    this.runStaged();
+    stage();
+  }
+
+  runStaged(): void {
+    if (this.bridge.datapath.staged > 0) this.bridge.run(this);
   }
 
   #open(attached: Attached): void {
@@ -161,7 +180,19 @@ export class LiveBridge implements FrameSink {
 
   // --- FrameSink: the bridge tells ---
 
-  port(no: number, memory: Uint8Array, offset: number, length: number): void {
+  port(
+    no: number,
+    memory: Uint8Array,
+    offset: number,
+    length: number,
+    _wireLength: number,
+    _frame: number,
+    tunnel: Flow | null,
+  ): void {
+    if (tunnel !== null) {
+      this.tunnels.send(no, memory, offset, length, tunnel);
+      return;
+    }
     const attached = this.#ports.get(no);
     if (attached === undefined) return;
     attached.memory = memory;

@@ -1,31 +1,71 @@
 // The live ports that a configuration describes: which device each is, and how it is opened.
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import type { LivePort } from "../bridge/live-bridge.ts";
+import type { OpenUnderlay, TunnelTap } from "../bridge/live-tunnels.ts";
 import type { BridgeConfig, Lab } from "../control/config/lab.ts";
 import type { PortConfig } from "../control/config/port-shape.ts";
 import { errorAt } from "../control/config/shape.ts";
 import { OFPP_LOCAL } from "../pipeline/action.ts";
+import { isTunnelType, TUNNEL_TYPES } from "../pipeline/tunnel-options.ts";
 import { CapturePlayer } from "../port/capture-player.ts";
 import type { Device } from "../port/device.ts";
+import { GreUnderlay } from "../port/gre-underlay.ts";
 import { patchPair, QueueDevice } from "../port/queue-device.ts";
-import { RecordingDevice } from "../port/recording-device.ts";
+import { Recorder, RecordingDevice } from "../port/recording-device.ts";
 import { TapPort } from "../port/tap.ts";
+import { UdpUnderlay } from "../port/udp-underlay.ts";
 
 /** Told of a capture that cannot be played to its end. */
 export type PlayFailed = (port: string, error: unknown) => void;
 
-/** The ports of every bridge, by the bridge's name; each port that a bridge has is one. Throws ECONFIG. */
+/** The ports of every bridge that have a device, by the bridge's name: all but tunnels. Throws ECONFIG. */
 export function livePorts(lab: Lab, failed: PlayFailed): ReadonlyMap<string, LivePort[]> {
   const patches = patchDevices(lab);
   return new Map(
     lab.bridges.map((bridge) => [
       bridge.name,
-      bridge.devices.map((config) => {
+      bridge.devices.filter(isDevice).map((config) => {
         const open = opener(config, bridge, lab, patches, failed);
         return { no: config.no, name: config.name, open: () => recorded(open(), config, lab) };
       }),
     ]),
   );
+}
+
+function isDevice({ type }: PortConfig): boolean {
+  return type === undefined || !isTunnelType(type);
+}
+
+/** What carries the tunnels of one type and UDP port. Throws MegaflowError. */
+export const openUnderlay: OpenUnderlay = (type, dstPort, tunnels) => {
+  if (type === "gre") return new GreUnderlay();
+  const remotes = tunnels.map(({ remoteIp }) => remoteIp);
+  const families = ([4, 6] as const).filter((family) =>
+    remotes.some((remote) =>
+      remote === "flow" ? hasFamily(family) : remote.length === (family === 4 ? 4 : 16),
+    ),
+  );
+  // One address that all of them have is listened on alone: other programs may have the port on other addresses.
+  const [first, ...others] = tunnels.map(({ localIp }) => (localIp === "flow" ? null : localIp));
+  const isShared = others.every((other) => other?.join() === first?.join());
+  return new UdpUnderlay({ port: dstPort, localIp: isShared ? (first ?? null) : null, families });
+};
+
+/** A switch whose remote_ip comes from the flows listens for IPv6 too where there is any. */
+function hasFamily(family: 4 | 6): boolean {
+  return family === 4 || existsSync("/proc/net/if_inet6");
+}
+
+/** What records the frames of a tunnel port, if that is asked for. */
+export function tunnelTaps(lab: Lab): (bridge: string, no: number) => TunnelTap | null {
+  return (name, no) => {
+    const config = lab.bridges.find((bridge) => bridge.name === name)?.devices.find((port) => port.no === no);
+    if (config?.record === undefined) return null;
+    const recorder = new Recorder(besides(lab, config.record));
+    process.once("exit", () => recorder.close());
+    return (memory, offset, length) => recorder.record(memory, offset, length);
+  };
 }
 
 function opener(
@@ -43,7 +83,7 @@ function opener(
       throw errorAt(
         config,
         "no",
-        `port ${name} of ${bridge.name} wants a type: tap, internal, patch, capture, dummy`,
+        `port ${name} of ${bridge.name} wants a type: tap, internal, patch, capture, dummy, ${TUNNEL_TYPES.join(", ")}`,
       );
     case "tap":
     case "internal":

@@ -6,13 +6,14 @@ import type { Command } from "commander";
 import { Bridge } from "../bridge/bridge.ts";
 import { dumps } from "../bridge/dump.ts";
 import { LiveBridge, type PortCounters } from "../bridge/live-bridge.ts";
+import { Underlays } from "../bridge/live-tunnels.ts";
 import { reload } from "../bridge/reload.ts";
 import { type BridgeConfig, type Lab, readLab } from "../control/config/lab.ts";
 import { countConnections } from "../datapath/conntrack-dump.ts";
 import { policyNumbers } from "../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
-import { livePorts } from "./live-ports.ts";
+import { livePorts, openUnderlay, tunnelTaps } from "./live-ports.ts";
 import { loadSwitch, readSwitchFiles } from "./switch-files.ts";
 import { describeBridge, type SwitchDescription } from "./switch-options.ts";
 
@@ -54,6 +55,9 @@ Ports, by their type:
   patch      one end of a link between two bridges; peer: names the other end
   capture    plays file:, speed: times as fast as it was recorded
   dummy      takes everything and gives nothing
+  vxlan, geneve
+             a tunnel over UDP: remote_ip:, local_ip: and key:, each fixed or flow; dst_port:, tos:, ttl:, csum:, df_default:
+  gre        a tunnel over IPv4 (needs the package raw-socket)
 Any port may have record: FILE, a capture of all that passes.
 
 Signals: INT and TERM end the run (exit status 0); HUP reads the flow, group and meter files again: all of them take effect or,
@@ -85,7 +89,8 @@ async function run(file: string, options: RunOptions): Promise<void> {
     throw new MegaflowError("EUNSUPPORTED", "shards: only one shard is supported so far", { file });
   if (options.outDir !== undefined)
     for (const { name } of lab.bridges) mkdirSync(join(options.outDir, name), { recursive: true });
-  const running = start(lab);
+  const underlays = new Underlays();
+  const running = start(lab, underlays);
   const say = (text: string) => console.error(`megaflow: ${text}`);
   for (const { config, live } of running) {
     const flows = [...live.bridge.pipeline.tables.rules()].length;
@@ -98,6 +103,8 @@ async function run(file: string, options: RunOptions): Promise<void> {
     const all = running.map(statisticsOf);
     for (const one of all)
       process.stderr.write(options.json ? `${JSON.stringify(one)}\n` : statisticsText(one));
+    for (const [why, count] of Object.entries(underlays.refused))
+      say(`${count.toLocaleString("en")} tunnelled frames refused: ${why}`);
   };
   process.on("SIGUSR1", statistics);
   process.on("SIGHUP", () => {
@@ -109,6 +116,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
     process.once("SIGTERM", stop);
   });
   status.close();
+  underlays.close();
   for (const { live } of running) live.stop();
   for (const { config, live } of running) {
     if (options.outDir === undefined) break;
@@ -122,7 +130,7 @@ async function run(file: string, options: RunOptions): Promise<void> {
 }
 
 /** Reads every file and opens every device before the first frame moves. */
-function start(lab: Lab): Running[] {
+function start(lab: Lab, underlays: Underlays): Running[] {
   const ports = livePorts(lab, (port, error) => console.error(`megaflow: ${port}: ${wordsOf(error)}`));
   const running = lab.bridges.map((config) => {
     const described = describeBridge(config);
@@ -147,6 +155,9 @@ function start(lab: Lab): Running[] {
   });
   try {
     for (const { config, live } of running) for (const port of ports.get(config.name)!) live.attach(port);
+    const nameOf = new Map(running.map(({ config, live }) => [live, config.name]));
+    const tapOf = tunnelTaps(lab);
+    underlays.attach([...nameOf.keys()], openUnderlay, (live, { no }) => tapOf(nameOf.get(live)!, no));
   } catch (error) {
     for (const { live } of running) live.stop();
     throw error;

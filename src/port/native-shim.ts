@@ -8,6 +8,15 @@ export type Watch = object & { readonly __watch: unique symbol };
 /** Frames one call of readFrames or writeFrames moves at most. */
 export const SHIM_FRAMES_MAX = 64;
 
+// Flags of openUdp().
+export const UDP_V6 = 1;
+export const UDP_DF = 2;
+export const UDP_CHECKSUM = 4;
+export const UDP_SEND_ONLY = 8;
+
+/** What is said of a datagram: source 16 | destination 16 | the peer's port 16 | TOS 8 | TTL 8; a source or TTL of 0 is the system's choice. */
+export const OUTER_SIZE = 36;
+
 /** What native-shim/shim.h declares. Errors carry the system's `code` ("EPERM"). */
 export interface NativeShim {
   /** Makes or opens a TAP device, "" for a name of the kernel's choice, in the namespace at the path `netns` or in our own. */
@@ -22,6 +31,18 @@ export interface NativeShim {
     lengths: Uint32Array,
     count: number,
   ): number;
+  /** A UDP socket bound to an address of 16 bytes (IPv4 mapped) and a port; `flags` are UDP_*. */
+  openUdp(address: Uint8Array, port: number, flags: number): number;
+  /** Receives waiting datagrams, number i to `i * slotSize`, what is said of it to `i * OUTER_SIZE` of `outer`. Never waits. */
+  receiveDatagrams(
+    fd: number,
+    memory: Uint8Array,
+    slotSize: number,
+    lengths: Uint32Array,
+    outer: Uint8Array,
+  ): number;
+  /** Sends a datagram; false when the system does not take it. Never waits. */
+  sendDatagram(fd: number, payload: Uint8Array, outer: Uint8Array): boolean;
   /** Calls back whenever there is something to read. */
   watch(fd: number, callback: () => void): Watch;
   /** Before the descriptor is closed. */

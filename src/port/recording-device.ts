@@ -1,36 +1,58 @@
-// A device whose frames are also written to a capture file, those that come and those that are sent, as they pass.
+// Captures of what passes a live port: frames that come and frames that are sent, as they pass.
 import { CaptureWriter } from "./capture-writer.ts";
 import type { Device } from "./device.ts";
 
 /** How often what was gathered reaches the file. */
 const FLUSH_MS = 200;
 
-export class RecordingDevice implements Device {
-  readonly name: string;
-  readonly #device: Device;
+/** A capture file that frames are written to, with the time they pass. */
+export class Recorder {
   readonly #writer: CaptureWriter;
   readonly #flusher: NodeJS.Timeout;
   readonly #now: () => number;
 
   /** The file is emptied. Throws MegaflowError EFILE when it cannot be written. */
-  constructor(device: Device, path: string, now: () => number = Date.now) {
-    this.name = device.name;
-    this.#device = device;
+  constructor(path: string, now: () => number = Date.now) {
     this.#now = now;
     this.#writer = CaptureWriter.open(path);
     this.#flusher = setInterval(() => this.#writer.flush(), FLUSH_MS);
     this.#flusher.unref();
   }
 
+  record(memory: Uint8Array, offset: number, length: number): void {
+    const ms = this.#now();
+    const sec = Math.floor(ms / 1000);
+    this.#writer.write(sec, Math.floor((ms - sec * 1000) * 1e6), memory, offset, length, length);
+  }
+
+  close(): void {
+    clearInterval(this.#flusher);
+    this.#writer.close();
+  }
+}
+
+/** A device whose frames are also recorded. */
+export class RecordingDevice implements Device {
+  readonly name: string;
+  readonly #device: Device;
+  readonly #recorder: Recorder;
+
+  /** Throws what Recorder throws. */
+  constructor(device: Device, path: string, now: () => number = Date.now) {
+    this.name = device.name;
+    this.#device = device;
+    this.#recorder = new Recorder(path, now);
+  }
+
   read(memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array): number {
     const count = this.#device.read(memory, offset, slotSize, lengths);
-    for (let i = 0; i < count; i++) this.#record(memory, offset + i * slotSize, lengths[i]!);
+    for (let i = 0; i < count; i++) this.#recorder.record(memory, offset + i * slotSize, lengths[i]!);
     return count;
   }
 
   write(memory: Uint8Array, offsets: Uint32Array, lengths: Uint32Array, count: number): number {
     const sent = this.#device.write(memory, offsets, lengths, count);
-    for (let i = 0; i < sent; i++) this.#record(memory, offsets[i]!, lengths[i]!);
+    for (let i = 0; i < sent; i++) this.#recorder.record(memory, offsets[i]!, lengths[i]!);
     return sent;
   }
 
@@ -39,14 +61,7 @@ export class RecordingDevice implements Device {
   }
 
   close(): void {
-    clearInterval(this.#flusher);
     this.#device.close();
-    this.#writer.close();
-  }
-
-  #record(memory: Uint8Array, offset: number, length: number): void {
-    const ms = this.#now();
-    const sec = Math.floor(ms / 1000);
-    this.#writer.write(sec, Math.floor((ms - sec * 1000) * 1e6), memory, offset, length, length);
+    this.#recorder.close();
   }
 }

@@ -1,0 +1,202 @@
+// Network namespaces and switches for tests that let real programs talk: each test makes its own, named with the process, and they go
+// with it.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+export const MAIN = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+const TIMEOUT_MS = 20_000;
+
+/** Why such tests cannot run here, or false. */
+export function missing(...programs: readonly string[]): string | false {
+  if (!existsSync(new URL("../../native-shim/build/Release/shim.node", import.meta.url))) {
+    return "skipped: native-shim is not built";
+  }
+  if (!existsSync("/dev/net/tun")) return "skipped: this machine has no /dev/net/tun";
+  for (const program of ["ip", "ping", ...programs]) {
+    if (spawnSync("which", [program]).status !== 0) return `skipped: ${program} is not installed`;
+  }
+  const probe = `megaflow-probe-${process.pid}`;
+  if (spawnSync("ip", ["netns", "add", probe]).status !== 0)
+    return "skipped: this machine lets us make no network namespace";
+  spawnSync("ip", ["netns", "del", probe]);
+  return false;
+}
+
+/** Whether the kernel has a type of link. */
+export function hasLink(type: string, ...options: readonly string[]): boolean {
+  const probe = `megaflow-probe-${process.pid}`;
+  spawnSync("ip", ["netns", "add", probe]);
+  const made = spawnSync("ip", ["-n", probe, "link", "add", "probe", "type", type, ...options]).status === 0;
+  spawnSync("ip", ["netns", "del", probe]);
+  return made;
+}
+
+/** The namespaces, switches and files of one test. */
+export class Lab {
+  readonly dir = mkdtempSync(join(tmpdir(), "megaflow-lab-"));
+  readonly #namespaces: string[] = [];
+  readonly #switches: Switch[] = [];
+  readonly #prefix: string;
+
+  constructor(name: string) {
+    this.#prefix = `${name}-${process.pid}`;
+  }
+
+  /** Makes a namespace; gives its name. */
+  namespace(name: string): string {
+    const full = `${this.#prefix}-${name}`;
+    ip("netns", "add", full);
+    this.#namespaces.push(full);
+    ip("-n", full, "link", "set", "lo", "up");
+    return full;
+  }
+
+  /** Two namespaces joined by a cable, with the addresses 10.99.0.1 and .2 and a device named "under" in each. */
+  cable(a: string, b: string, mtu = 1500): void {
+    ip("-n", a, "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", b);
+    for (const [i, netns] of [a, b].entries()) {
+      ip("-n", netns, "addr", "add", `10.99.0.${i + 1}/24`, "dev", "under");
+      ip("-n", netns, "addr", "add", `fd99::${i + 1}/64`, "dev", "under", "nodad");
+      ip("-n", netns, "link", "set", "under", "mtu", String(mtu), "up");
+    }
+  }
+
+  write(name: string, text: string): string {
+    const path = join(this.dir, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** Starts `megaflow run` in a namespace, and waits until it is ready. */
+  async run(netns: string, yaml: string, ...args: string[]): Promise<Switch> {
+    const started = new Switch(netns, this.write(`lab-${this.#switches.length}.yaml`, yaml), args);
+    this.#switches.push(started);
+    await started.until(/megaflow: ready/);
+    return started;
+  }
+
+  async end(): Promise<void> {
+    for (const one of this.#switches) await one.stop();
+    for (const netns of this.#namespaces) spawnSync("ip", ["netns", "del", netns]);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** A switch at work. */
+export class Switch {
+  readonly process: ChildProcess;
+  said = "";
+
+  constructor(netns: string, yaml: string, args: readonly string[]) {
+    const command = ["netns", "exec", netns, process.execPath, MAIN, "run", yaml, "--json", ...args];
+    this.process = spawn("ip", command, { stdio: ["ignore", "ignore", "pipe"] });
+    this.process.stderr!.on("data", (data: Buffer) => (this.said += data.toString()));
+  }
+
+  async until(words: RegExp, from = 0): Promise<RegExpExecArray> {
+    const deadline = Date.now() + TIMEOUT_MS;
+    for (;;) {
+      const found = words.exec(this.said.slice(from));
+      if (found !== null) return found;
+      if (this.process.exitCode !== null || Date.now() > deadline)
+        assert.fail(`no ${words} in:\n${this.said}`);
+      await sleep(20);
+    }
+  }
+
+  /** Each port's counters, by name. */
+  async counters(): Promise<Record<string, Record<string, number>>> {
+    const from = this.said.length;
+    this.process.kill("SIGUSR1");
+    const statistics = JSON.parse((await this.until(/^(\{.*\})$/m, from))[1]!);
+    return Object.fromEntries(statistics.ports.map((p: { name: string }) => [p.name, p]));
+  }
+
+  async stop(): Promise<number | null> {
+    if (this.process.exitCode === null) {
+      const gone = new Promise((resolve) => this.process.once("exit", resolve));
+      this.process.kill("SIGTERM");
+      await gone;
+    }
+    return this.process.exitCode;
+  }
+}
+
+/** Runs `ip`; it must succeed. */
+export function ip(...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync("ip", args, { encoding: "utf8" });
+  assert.equal(status, 0, `ip ${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** Gives a device an address and turns it on. */
+export function up(netns: string, device: string, address: string, mtu?: number): void {
+  ip("-n", netns, "addr", "add", `${address}/24`, "dev", device);
+  ip("-n", netns, "link", "set", device, ...(mtu === undefined ? [] : ["mtu", String(mtu)]), "up");
+}
+
+/** Runs a program in a namespace to its end. */
+export function within(netns: string, command: string, ...args: string[]) {
+  return spawnSync("ip", ["netns", "exec", netns, command, ...args], {
+    encoding: "utf8",
+    timeout: TIMEOUT_MS,
+  });
+}
+
+export function ping(netns: string, address: string, ...options: string[]): void {
+  const { status, stdout } = within(netns, "ping", "-c", "3", "-i", "0.1", "-W", "2", ...options, address);
+  assert.equal(status, 0, stdout);
+}
+
+const SERVER = `
+const { createHash } = require("node:crypto");
+const [port] = process.argv.slice(1);
+const hash = createHash("sha256");
+require("node:net").createServer((socket) => {
+  socket.on("data", (data) => hash.update(data));
+  socket.on("end", () => { console.log(hash.digest("hex")); process.exit(0); });
+}).listen(Number(port), () => console.log("listening"));`;
+const CLIENT = `
+const { createHash, randomBytes } = require("node:crypto");
+const [port, address, size] = process.argv.slice(1);
+const data = randomBytes(Number(size));
+const socket = require("node:net").connect(Number(port), address, () => socket.end(data));
+socket.on("close", () => console.log(createHash("sha256").update(data).digest("hex")));`;
+
+/** Sends random bytes over TCP from one namespace to an address in another; they must arrive. */
+export async function transfer(from: string, to: string, address: string, size = 5_000_000): Promise<void> {
+  const port = "5201";
+  const server = spawn("ip", ["netns", "exec", to, process.execPath, "-e", SERVER, port], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    let said = "";
+    server.stdout!.on("data", (data: Buffer) => (said += data.toString()));
+    for (let i = 0; !said.includes("listening"); i++) {
+      assert.ok(i < 500, "no server");
+      await sleep(20);
+    }
+    const closed = new Promise((resolve) => server.once("close", resolve));
+    const client = spawn(
+      "ip",
+      ["netns", "exec", from, process.execPath, "-e", CLIENT, port, address, String(size)],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+        timeout: TIMEOUT_MS,
+      },
+    );
+    let sent = "";
+    client.stdout!.on("data", (data: Buffer) => (sent += data.toString()));
+    await new Promise((resolve) => client.once("close", resolve));
+    assert.match(sent, /^[0-9a-f]{64}\n$/, "nothing was sent");
+    await Promise.race([closed, sleep(TIMEOUT_MS, null, { ref: false })]);
+    assert.equal(said, `listening\n${sent}`);
+  } finally {
+    server.kill();
+  }
+}
