@@ -8,6 +8,7 @@ import {
   O_IPV6_DST,
   O_IPV6_SRC,
   O_NW_DST,
+  O_NW_FRAG,
   O_NW_PROTO,
   O_NW_SRC,
   O_TP_DST,
@@ -32,6 +33,9 @@ export function maskHashFields(flow: Flow, wc: Flow, fields: string): void {
       maskAddress(type, wc, O_NW_DST, O_IPV6_DST);
       return;
     case "symmetric_l3":
+      maskAddress(type, wc, O_NW_SRC, O_IPV6_SRC);
+      maskAddress(type, wc, O_NW_DST, O_IPV6_DST);
+      return;
     case "symmetric_l3l4":
     case "symmetric_l3l4+udp": {
       maskAddress(type, wc, O_NW_SRC, O_IPV6_SRC);
@@ -43,7 +47,6 @@ export function maskHashFields(flow: Flow, wc: Flow, fields: string): void {
         wc.set16(O_VLAN1_TCI, wc.get16(O_VLAN1_TCI) | 0x0fff | VLAN_CFI);
         return;
       }
-      if (fields === "symmetric_l3") return;
       wc.set8(O_NW_PROTO, 0xff);
       if (hasPorts(flow, fields)) wc.setExact(O_TP_SRC, 4);
       return;
@@ -67,7 +70,9 @@ function maskAddress(type: number, wc: Flow, v4: number, v6: number): void {
   else if (type === ETH_IPV6) wc.setExact(v6, 16);
 }
 
+/** Whether ports are hashed: never those of a fragment, not even of the first. */
 function hasPorts(flow: Flow, fields: string): boolean {
+  if (flow.get8(O_NW_FRAG) !== 0) return false;
   const proto = flow.get8(O_NW_PROTO);
   return (
     proto === PROTO_TCP || proto === PROTO_SCTP || (proto === PROTO_UDP && fields === "symmetric_l3l4+udp")
@@ -84,6 +89,7 @@ export function hashFlowFields(flow: Flow, fields: string, basis: number): numbe
     case "nw_dst":
       return hashAddress(flow, O_NW_DST, O_IPV6_DST, basis);
     case "symmetric_l3":
+      return hashSymmetricL3(flow, basis);
     case "symmetric_l3l4":
     case "symmetric_l3l4+udp":
       return hashLayers34(flow, fields, basis);
@@ -125,19 +131,25 @@ function hashLayers34(flow: Flow, fields: string, basis: number): number {
   } else {
     return hashLayer2(flow, basis);
   }
-  if (fields !== "symmetric_l3") {
-    hash = hashAdd(hash, flow.get8(O_NW_PROTO));
-    if (hasPorts(flow, fields)) {
-      const b = flow.bytes;
-      hash = hashAdd(hash, (b[O_TP_SRC]! ^ b[O_TP_DST]!) | ((b[O_TP_SRC + 1]! ^ b[O_TP_DST + 1]!) << 8));
-    }
+  hash = hashAdd(hash, flow.get8(O_NW_PROTO));
+  if (hasPorts(flow, fields)) {
+    const b = flow.bytes;
+    hash = hashAdd(hash, (b[O_TP_SRC]! ^ b[O_TP_DST]!) | ((b[O_TP_SRC + 1]! ^ b[O_TP_DST + 1]!) << 8));
   }
   return hashFinish(hash, basis);
 }
 
-/** Addresses, ports and VLANs each XOR-ed over both directions, with protocol and EtherType. */
-export function hashSymmetricL4(flow: Flow, basis: number): number {
-  const input = new Uint8Array(32);
+/** IP addresses XOR-ed over both directions, and the EtherType. */
+function hashSymmetricL3(flow: Flow, basis: number): number {
+  const input = new Uint8Array(20);
+  const { bytes } = flow;
+  xorAddresses(input, flow);
+  input[16] = bytes[O_DL_TYPE]!;
+  input[17] = bytes[O_DL_TYPE + 1]!;
+  return jhashBytes(input, basis);
+}
+
+function xorAddresses(input: Uint8Array, flow: Flow): void {
   const { bytes } = flow;
   const type = flow.get16(O_DL_TYPE);
   if (type === ETH_IP) {
@@ -145,6 +157,14 @@ export function hashSymmetricL4(flow: Flow, basis: number): number {
   } else if (type === ETH_IPV6) {
     for (let i = 0; i < 16; i++) input[i] = bytes[O_IPV6_SRC + i]! ^ bytes[O_IPV6_DST + i]!;
   }
+}
+
+/** Addresses, ports and VLANs each XOR-ed over both directions, with protocol and EtherType. */
+export function hashSymmetricL4(flow: Flow, basis: number): number {
+  const input = new Uint8Array(32);
+  const { bytes } = flow;
+  const type = flow.get16(O_DL_TYPE);
+  xorAddresses(input, flow);
   input[16] = type >>> 8;
   input[17] = type & 0xff;
   const vid = (flow.get16(O_VLAN0_TCI) ^ flow.get16(O_VLAN1_TCI)) & 0x0fff;
