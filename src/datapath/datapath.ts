@@ -3,7 +3,7 @@
 // The host stages frames, calls receive(), and takes the outputs and the verdicts; see kernel/receive.ts for the inside.
 import { Flow, KEY_WORDS } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
-import { KEY_SIZE, O_NW_PROTO, O_TCP_FLAGS } from "../flow/layout.ts";
+import { KEY_SIZE, O_TCP_FLAGS } from "../flow/layout.ts";
 import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
@@ -87,7 +87,6 @@ const SLACK = 64;
 const TUNNEL_BYTES = (1 + L.KEY_BLOCKS - L.B_TUN) * L.BLOCK_SIZE;
 /** Frames up to this length are copied word by word. */
 const SHORT_FRAME = 80;
-const TCP = 6;
 
 export class Datapath {
   readonly kernel: Kernel;
@@ -443,7 +442,7 @@ export class Datapath {
     const wireLen = words[(pkt + 8) >>> 2]!;
     const nowMs = words[(pkt + 40) >>> 2]! + words[(pkt + 44) >>> 2]! * 0x100000000;
     const miss: Miss = { flow, frame: kernel.bytes.subarray(ptr, ptr + length), wireLen, nowMs };
-    const tcpFlags = flow.get8(O_NW_PROTO) === TCP ? flow.get16(O_TCP_FLAGS) : 0;
+    const tcpFlags = flow.get16(O_TCP_FLAGS); // or an ND option's type, as in OVS
     const translation = this.#handler.upcall(miss);
     translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
     // The pipeline may have used the flow as its own; the kernel's KEY is untouched.

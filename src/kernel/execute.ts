@@ -42,15 +42,7 @@ import {
   SET_TUNNEL,
   SET_TUNNEL_OPTIONS,
 } from "../datapath/abi.ts";
-import {
-  O_DP_HASH,
-  O_NW_FRAG,
-  O_NW_PROTO,
-  O_RECIRC_ID,
-  O_TCP_FLAGS,
-  O_VLAN0,
-  O_VLAN1,
-} from "../flow/layout.ts";
+import { O_DP_HASH, O_NW_FRAG, O_RECIRC_ID, O_TCP_FLAGS, O_VLAN0, O_VLAN1 } from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute } from "./conntrack.ts";
 import { chainInsert, chainLookup, exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
 import {
@@ -91,8 +83,6 @@ import { paddingSize } from "./rewrite-ip.ts";
 import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 
 declare function upcall(): u32;
-
-const TCP: u32 = 6;
 
 let caching: bool = true;
 let saved: u32 = 0;
@@ -201,7 +191,8 @@ export function cachedMegaflow(map: u64, hash: u32): usize {
 }
 
 function count(megaflow: usize): void {
-  const tcpFlags: u32 = load<u8>(KEY, O_NW_PROTO) == TCP ? load<u16>(KEY, O_TCP_FLAGS) : 0;
+  // As in OVS, a neighbour message's option type counts as flags: it stands in the same place.
+  const tcpFlags: u32 = load<u16>(KEY, O_TCP_FLAGS);
   countFrame(megaflow, load<u32>(PKT, PKT_WIRE_LEN), load<u64>(PKT, PKT_NOW), tcpFlags);
 }
 
