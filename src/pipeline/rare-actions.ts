@@ -112,7 +112,7 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
       wc.setExact(O_SKB_PRIORITY, 4);
       if (flow.get32(O_SKB_PRIORITY) !== ctx.skbPriority) {
         setPriority(ctx, ctx.skbPriority);
-        ctx.report("detail", `queue = ${ctx.skbPriority === 0 ? "0" : `0x${ctx.skbPriority.toString(16)}`}`);
+        reportQueue(ctx, ctx.skbPriority);
       }
       return false;
     case S.S_MULTIPATH: {
@@ -148,15 +148,30 @@ function setPriority(ctx: Context, priority: number): void {
   ctx.dirty = true;
 }
 
+/** To OpenFlow 1.5 it is three actions, and is traced so. */
 function enqueue(ctx: Context, step: S.Step): void {
   const { flow, wc } = ctx;
+  const { port, queue } = step.action as Extract<Action, { type: "enqueue" }>;
+  const modern = ctx.spelling === "OpenFlow15";
+  ctx.report("action", modern ? `set_queue:${queue}` : formatActions([step.action], "given"));
   wc.setExact(O_SKB_PRIORITY, 4);
   const inPort = flow.get32(O_IN_PORT);
-  if (step.arg === inPort) return;
+  if (modern) ctx.report("action", formatActions([{ type: "output", port, maxLen: 0 }], ctx.spelling));
   const old = flow.get32(O_SKB_PRIORITY);
-  setPriority(ctx, (step.action as Extract<Action, { type: "enqueue" }>).queue);
-  composeOutput(ctx, step.arg === OFPP_IN_PORT ? inPort : step.arg);
-  setPriority(ctx, old);
+  if (port !== inPort) {
+    setPriority(ctx, queue);
+    composeOutput(ctx, port === OFPP_IN_PORT ? inPort : port);
+    setPriority(ctx, old);
+  } else if (modern) {
+    ctx.report("warn", "skipping output to input port");
+  }
+  if (!modern) return;
+  ctx.report("action", "pop_queue");
+  if (old !== queue) reportQueue(ctx, old);
+}
+
+function reportQueue(ctx: Context, queue: number): void {
+  ctx.report("detail", `queue = ${queue === 0 ? "0" : `0x${queue.toString(16)}`}`);
 }
 
 function applyWrites(ctx: Context, step: S.Step): void {

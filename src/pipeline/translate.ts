@@ -298,7 +298,7 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
       if (ctx.freezing) freezeSteps(ctx, steps, i);
       return;
     }
-    if (ctx.trace !== null) ctx.report("action", formatSteps(ctx, [step]));
+    if (ctx.trace !== null && step.code !== S.S_ENQUEUE) ctx.report("action", formatSteps(ctx, [step]));
     const isLast = last && i === count - 1 && ctx.actionSet.length === 0;
 
     switch (step.code) {
