@@ -1,7 +1,9 @@
 // Random actions that go with a match's kind.
 import type { Prng } from "../../../src/lib/prng.ts";
-import { anyPort, hex, IPV4, IPV6, MACS, oneIn, VIDS } from "./hosts.ts";
+import { ctActions } from "./ct-actions.ts";
+import { anyPort, hex, IPV4, IPV6, MACS, type Make, oneIn, VIDS } from "./hosts.ts";
 import type { Kind, MadeMatch } from "./matches.ts";
+import { neighbourActions, rareActions, rareIpActions } from "./rare-actions.ts";
 
 /** What the pipeline around an action offers. */
 export interface Surroundings {
@@ -12,8 +14,6 @@ export interface Surroundings {
   readonly freshPriority: (table: number) => number;
   readonly freshCookie: () => string;
 }
-
-type Make = (r: Prng) => string;
 
 /** OVS refuses bits of a value that the mask leaves out. */
 function maskedHex(r: Prng, value: number, masks: readonly number[]): string {
@@ -92,9 +92,7 @@ const tagged: readonly Make[] = [
   () => "move:NXM_OF_VLAN_TCI[]->NXM_NX_REG0[0..15]",
 ];
 
-function ipActions(k: Kind, s: Surroundings): Make[] {
-  const next = Math.min(s.tables - 1, s.table + 1);
-  const later = (r: Prng) => Math.min(s.tables - 1, s.table + 1 + r.below(2));
+function ipActions(k: Kind): Make[] {
   const out: Make[] = [
     () => "dec_ttl",
     () => "dec_ttl",
@@ -103,21 +101,8 @@ function ipActions(k: Kind, s: Surroundings): Make[] {
     (r) => `set_field:${r.below(4)}->nw_ecn`,
     (r) => `set_field:${r.pick([0, 8, 46])}->ip_dscp`,
     () => "move:NXM_NX_IP_TTL[]->NXM_NX_REG0[0..7]",
-    (r) => `ct(commit,zone=${r.below(3)})`,
-    (r) => `ct(commit,zone=${r.below(3)},exec(load:${1 + r.below(3)}->NXM_NX_CT_MARK[]))`,
-    (r) => `ct(commit,force,zone=${r.below(2)})`,
-    () => "ct(commit,zone=1,exec(set_field:0x5/0xf->ct_label,move:NXM_NX_REG0[0..3]->NXM_NX_CT_MARK[0..3]))",
-    () => "ct_clear",
+    ...rareIpActions,
   ];
-  if (s.table + 1 < s.tables) {
-    out.push(
-      (r) => `ct(table=${later(r)},zone=${r.below(3)})`,
-      (r) => `ct(table=${later(r)},zone=${r.below(3)})`,
-      (r) => `ct(table=${later(r)})`,
-      (r) => `ct(commit,table=${later(r)},zone=${r.below(3)})`,
-      () => `ct(commit,table=${next},zone=NXM_NX_REG0[0..1],exec(set_field:0x2/0x3->ct_mark))`,
-    );
-  }
   if (k.ip === 4) {
     out.push(
       (r) => `mod_nw_src:${r.pick(IPV4)}`,
@@ -173,12 +158,14 @@ function ipActions(k: Kind, s: Surroundings): Make[] {
       out.push(
         (r) => `set_field:${r.pick(IPV6)}->nd_target`,
         (r) => `set_field:${r.pick(MACS)}->nd_sll`,
+        ...neighbourActions,
       );
       break;
     case "na":
       out.push(
         (r) => `set_field:${r.pick(IPV6)}->nd_target`,
         (r) => `set_field:${r.pick(MACS)}->nd_tll`,
+        ...neighbourActions,
       );
       break;
     default:
@@ -204,15 +191,6 @@ const mplsActions: readonly Make[] = [
   () => "move:OXM_OF_MPLS_LABEL[]->NXM_NX_REG0[0..19]",
 ];
 
-const others: readonly Make[] = [
-  () => "note:01.02.03.00.00.00",
-  () => "exit",
-  (r) => `multipath(eth_src,50,modulo_n,4,0,NXM_NX_REG${r.below(3)}[0..3])`,
-  (r) => `multipath(symmetric_l4,${r.below(9)},hrw,3,0,NXM_NX_REG0[0..15])`,
-  (r) => `bundle_load(eth_src,0,hrw,ofport,NXM_NX_REG0[0..15],members:${1 + r.below(4)},${1 + r.below(4)})`,
-  (r) => `check_pkt_larger(${r.pick([50, 60, 100])})->NXM_NX_REG0[${r.below(3)}]`,
-];
-
 /** `learn(...)` for a match's kind. */
 function makeLearn(r: Prng, k: Kind, s: Surroundings): string {
   const table = r.below(s.tables);
@@ -236,6 +214,20 @@ function makeLearn(r: Prng, k: Kind, s: Surroundings): string {
   add(`load:${hex(1 + r.below(3))}->NXM_NX_REG${r.below(3)}[0..7]`);
   add("load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]");
   add(r.pick(["output:NXM_OF_IN_PORT[]", "output:NXM_NX_REG0[0..15]"]));
+  // Longer than any case lasts.
+  const more = [
+    "idle_timeout=3600",
+    "hard_timeout=3601",
+    "fin_idle_timeout=3602",
+    "fin_hard_timeout=3603",
+    "send_flow_rem",
+  ]
+    .concat(["delete_learned", `limit=${1 + r.below(2)}`, `limit=2,result_dst=NXM_NX_REG1[${r.below(4)}]`])
+    .filter(() => oneIn(r, 12));
+  const both = more.filter(
+    (x, i) => !x.startsWith("limit") || more.findIndex((y) => y.startsWith("limit")) === i,
+  );
+  specs.unshift(...both);
   return `learn(table=${table},priority=${s.freshPriority(table)},cookie=${s.freshCookie()}${specs.map((x) => `,${x}`).join("")})`;
 }
 
@@ -247,7 +239,7 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
   if (d < 14) return r.pick(registers)(r);
   if (d < 17) return r.pick(ethernet)(r);
   if (d < 20) return r.pick(m.tagged && oneIn(r, 2) ? tagged : vlan)(r);
-  if (d === 20) return r.pick(others)(r);
+  if (d === 20) return r.pick(rareActions)(r);
   if (d === 21 && depth === 0) return makeLearn(r, k, s);
   if (d < 24 && s.groups.length > 0) return `group:${r.pick(s.groups)}`;
   if (d < 27 && s.table + 1 < s.tables) {
@@ -260,7 +252,11 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
   if (d === 29 && k.ip !== 0 && oneIn(r, 2)) {
     return `push_mpls:0x8847,set_mpls_label:${r.pick([5, 100])},output:${1 + r.below(4)},pop_mpls:${k.ip === 4 ? "0x0800" : "0x86dd"}`;
   }
-  if (k.ip !== 0) return r.pick(ipActions(k, s))(r);
+  if (k.ip !== 0 && d < 35) {
+    const later = (x: Prng) => Math.min(s.tables - 1, s.table + 1 + x.below(2));
+    return r.pick(ctActions(k, s.table + 1 < s.tables ? later : null))(r);
+  }
+  if (k.ip !== 0) return r.pick(ipActions(k))(r);
   if (k.arp) return r.pick(arpActions)(r);
   if (k.mpls) return r.pick(mplsActions)(r);
   return r.pick([...registers, ...outputs, ...ethernet])(r);
@@ -281,6 +277,9 @@ function makeActionSet(r: Prng, m: MadeMatch, s: Surroundings): string {
   if (m.kind.ip !== 0 && oneIn(r, 2)) list.push("dec_ttl");
   if (m.kind.ip === 4 && oneIn(r, 3)) list.push(`set_field:${r.pick(IPV4)}->ip_dst`);
   if (s.groups.length > 0 && oneIn(r, 3)) list.push(`group:${r.pick(s.groups)}`);
+  if (oneIn(r, 12)) list.push(`set_queue:${r.below(3)}`);
+  if (m.tagged && oneIn(r, 3)) list.push("pop_vlan");
+  if (m.kind.l4 === "udp" && oneIn(r, 3)) list.push(`set_field:${anyPort(r)}->udp_dst`);
   if (list.length === 0 || oneIn(r, 2)) list.push(`output:${1 + r.below(4)}`);
   return `write_actions(${list.join(",")})`;
 }

@@ -32,6 +32,7 @@ import {
   oneIn,
   SERVER_PORTS,
   VIDS,
+  VIRTUAL,
 } from "./hosts.ts";
 
 const KINDS = [...FRAMES.values()];
@@ -41,6 +42,8 @@ interface Talk {
   readonly six: boolean;
   readonly ports: readonly [number, number];
   readonly link: Pick<IpOptions, "vlans">;
+  /** The end (of `hosts`) that the other sees under a virtual address, or -1. */
+  readonly hidden: -1 | 0 | 1;
   readonly seq: [number, number];
   phase: number;
 }
@@ -50,13 +53,34 @@ interface Sent {
   readonly frame: Uint8Array;
 }
 
+/** An ICMP error about an untagged IPv4 frame, from where it went: it quotes the IP header and what a TCP header takes. */
+function icmpError(r: Prng, frame: Uint8Array): Uint8Array | null {
+  const at = 14;
+  if (frame.length < at + 40 || frame[12] !== 0x08 || frame[13] !== 0 || frame[at] !== 0x45) return null;
+  const address = (i: number) => frame.subarray(at + i, at + i + 4).join(".");
+  const mac = (i: number) =>
+    Array.from(frame.subarray(i, i + 6), (b) => b.toString(16).padStart(2, "0")).join(":");
+  return icmpFrame({
+    ethSrc: mac(0),
+    ethDst: mac(6),
+    src: oneIn(r, 4) ? r.pick(IPV4) : address(16),
+    dst: address(12),
+    type: r.pick([3, 3, 11]),
+    code: r.below(2),
+    payload: frame.slice(at, at + 40 + r.below(2) * 8),
+  });
+}
+
 export class FrameMaker {
   readonly #r: Prng;
   readonly #talks: Talk[] = [];
+  readonly #reopens: boolean;
   #last: Sent | null = null;
 
-  constructor(r: Prng) {
+  /** `reopens`: whether a SYN may open an earlier connection anew. */
+  constructor(r: Prng, reopens = true) {
     this.#r = r;
+    this.#reopens = reopens;
   }
 
   make(count: number): CaseFrame[] {
@@ -81,6 +105,10 @@ export class FrameMaker {
   #one(): Sent {
     const r = this.#r;
     if (this.#last !== null && oneIn(r, 15)) return this.#last;
+    if (this.#last !== null && oneIn(r, 20)) {
+      const error = icmpError(r, this.#last.frame);
+      if (error !== null) return { port: 1 + r.below(4), frame: error };
+    }
     const d = r.below(20);
     if (d < 8) return this.#tcp();
     const a = r.below(4);
@@ -173,7 +201,7 @@ export class FrameMaker {
     const fragment = oneIn(r, 25);
     return {
       src: six ? IPV6[a]! : IPV4[a]!,
-      dst: six ? IPV6[b]! : IPV4[b]!,
+      dst: oneIn(r, 8) ? VIRTUAL[six ? 1 : 0] : six ? IPV6[b]! : IPV4[b]!,
       ttl: r.pick([64, 64, 64, 63, 2, 1, 0]),
       tos: r.pick([0, 0, 0, 32, 184, 1, 2, 3]),
       ...(six ? { ipv6: { label: oneIn(r, 4) ? r.below(3) : 0 } } : {}),
@@ -191,6 +219,7 @@ export class FrameMaker {
         six: oneIn(r, 4),
         ports: [r.pick(CLIENT_PORTS), r.pick(SERVER_PORTS)],
         link: this.#vlans(),
+        hidden: r.pick([-1, -1, 0, 1]),
         seq: [r.below(1 << 30), r.below(1 << 30)],
         phase: 0,
       });
@@ -208,14 +237,14 @@ export class FrameMaker {
         const end = r.below(16);
         if (end === 0) return this.#segment(talk, r.below(2), TCP_RST | TCP_ACK, 0);
         if (end === 1) return this.#segment(talk, r.below(2), TCP_FIN | TCP_ACK, 0);
-        if (end === 2) talk.phase = 0;
+        if (end === 2 && this.#reopens) talk.phase = 0;
         return this.#segment(talk, r.below(2), TCP_ACK | (oneIn(r, 2) ? TCP_PSH : 0), r.pick([0, 1, 20]));
       }
     }
   }
 
   #segment(talk: Talk, from: 0 | 1 | number, flags: number, size: number): Sent {
-    const [me, other] = from === 0 ? [0, 1] : [1, 0];
+    const [me, other] = from === 0 ? ([0, 1] as const) : ([1, 0] as const);
     const a = talk.hosts[me]!;
     const b = talk.hosts[other]!;
     const frame = tcpFrame({
@@ -223,7 +252,7 @@ export class FrameMaker {
       ethDst: MACS[b]!,
       ...talk.link,
       src: talk.six ? IPV6[a]! : IPV4[a]!,
-      dst: talk.six ? IPV6[b]! : IPV4[b]!,
+      dst: talk.hidden === other ? VIRTUAL[talk.six ? 1 : 0] : talk.six ? IPV6[b]! : IPV4[b]!,
       srcPort: talk.ports[me]!,
       dstPort: talk.ports[other]!,
       flags,

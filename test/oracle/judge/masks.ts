@@ -92,8 +92,9 @@ function flip(bridge: Bridge, x: Entry, r: Prng, count: number): string | null {
     const after = pipeline.revalidate($flipped, nowMs);
     if (after === null) return `a frozen state is gone:\n  ${name(x)}`;
     if (!sameActions(want, after.actions)) {
-      const a = meaning(want, x.key, x.mask);
-      const b = meaning(after.actions, $flipped, x.mask);
+      // Either knows what its own mask matches: of the addresses, what a trie has looked at.
+      const a = meaning(want, x.key, $mask);
+      const b = meaning(after.actions, $flipped, after.wildcards);
       if (a !== b)
         return `bits outside the mask matter:\n  ${name(x)}\n  ${a}\n  ${b}\n  ${difference(x.key, $flipped)}`;
     }

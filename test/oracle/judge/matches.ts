@@ -1,6 +1,19 @@
 // Random matches over the whole vocabulary. A kind of frame comes first, as most fields need it.
 import type { Prng } from "../../../src/lib/prng.ts";
-import { anyPort, BROADCAST, hex, IPV4, IPV6, LINK_LOCAL, MACS, MULTICAST, oneIn, VIDS } from "./hosts.ts";
+import {
+  anyPort,
+  BROADCAST,
+  hex,
+  IPV4,
+  IPV6,
+  LINK_LOCAL,
+  MACS,
+  type Make,
+  MULTICAST,
+  oneIn,
+  VIDS,
+  VIRTUAL,
+} from "./hosts.ts";
 
 export interface Kind {
   /** The words that a match of this kind begins with. */
@@ -50,6 +63,8 @@ const KINDS: readonly Kind[] = [
   kind("rarp", 0, "", true),
   kind("mpls", 0, "", false, true),
   kind("dl_type=0x88cc"),
+  kind("dl_type=0x05ff"),
+  kind("packet_type=(0,0)"),
 ];
 
 export interface MadeMatch {
@@ -60,8 +75,6 @@ export interface MadeMatch {
   readonly text: string;
 }
 
-type Make = (r: Prng) => string;
-
 const macMatch =
   (name: string): Make =>
   (r) => {
@@ -69,6 +82,8 @@ const macMatch =
     if (k === 0) return `${name}=01:00:00:00:00:00/01:00:00:00:00:00`;
     if (k === 1) return `${name}=00:00:00:00:00:00/01:00:00:00:00:00`;
     if (k === 2) return `${name}=${r.pick([BROADCAST, ...MULTICAST])}`;
+    if (k === 4 && oneIn(r, 2))
+      return `${name}=02:00:00:00:00:01/${r.pick(["ff:00:00:00:00:01", "ff:ff:ff:00:00:00"])}`;
     if (k === 3) return `${name}=00:00:00:00:00:0${r.below(4)}/00:00:00:00:00:0${1 + r.below(3)}`;
     return `${name}=${r.pick(MACS)}`;
   };
@@ -77,7 +92,7 @@ const ipv4Match =
   (name: string): Make =>
   (r) => {
     const k = r.below(8);
-    const a = r.pick(IPV4);
+    const a = oneIn(r, 8) ? VIRTUAL[0] : r.pick(IPV4);
     if (k < 3) return `${name}=${a}`;
     if (k < 6) return `${name}=${a}/${r.pick([8, 9, 15, 16, 24, 30, 31])}`;
     return `${name}=${a}/${r.pick(["0.0.0.3", "255.0.0.1", "255.255.0.255", "0.128.1.0", "255.0.255.254"])}`;
@@ -87,7 +102,7 @@ const ipv6Match =
   (name: string): Make =>
   (r) => {
     const k = r.below(8);
-    const a = r.pick(IPV6);
+    const a = oneIn(r, 8) ? VIRTUAL[1] : r.pick(IPV6);
     if (k < 3) return `${name}=${a}`;
     if (k < 6) return `${name}=${a}/${r.pick([1, 16, 32, 63, 64, 126, 127])}`;
     return `${name}=${a}/${r.pick(["::3", "ffff::1", "ff00:0:0:ffff::"])}`;
@@ -120,11 +135,14 @@ const metadataFields: readonly Make[] = [
   (r) => `in_port=${r.pick(["LOCAL", "1", "2"])}`,
   (r) => `actset_output=${r.pick([1, 2, 3])}`,
   (r) => `skb_priority=${r.below(2)}`,
+  (r) => `tun_id=${hex(r.below(2))}`,
+  (r) => `reg${r.pick([3, 7, 15])}=${bits(r, r.below(4), 0xf, [1, 2, 3])}`,
+  (r) => `${r.pick(["xreg1", "xreg7", "xxreg1", "xxreg3"])}=${bits(r, r.below(4), 0xf, [1, 2, 3])}`,
 ];
 
 const ctFields: readonly Make[] = [
   (r) =>
-    `ct_state=${r.pick(["+trk", "-trk", "+trk+new", "+trk+est", "+trk-new", "+trk+est+rpl", "+trk+est-rpl", "+trk+inv", "+trk+rel", "-new", "-est", "+trk-inv"])}`,
+    `ct_state=${r.pick(["+trk", "-trk", "+trk+new", "+trk+est", "+trk-new", "+trk+est+rpl", "+trk+est-rpl", "+trk+inv", "+trk+rel", "+snat", "+trk+dnat", "-rel", "-rpl", "-new", "-est", "+trk-inv"])}`,
   (r) => `ct_state=${r.pick(["+trk", "-trk", "+trk+new", "+trk+est", "+trk+inv"])}`,
   (r) => `ct_mark=${bits(r, r.below(4), 0xf, [1, 2, 3, 0xff])}`,
   (r) => `ct_label=${bits(r, r.below(4), 0xf, [1, 2, 3, 0xff])}`,
@@ -157,8 +175,13 @@ const ctTuple4: readonly Make[] = [
   ipv4Match("ct_nw_src"),
   ipv4Match("ct_nw_dst"),
   (r) => `ct_nw_proto=${r.pick([6, 17, 1])}`,
+  (r) => `ct_nw_proto=${r.pick([6, 17])},ct_tp_${r.pick(["src", "dst"])}=${bits16(r, anyPort(r))}`,
 ];
-const ctTuple6: readonly Make[] = [ipv6Match("ct_ipv6_src"), ipv6Match("ct_ipv6_dst")];
+const ctTuple6: readonly Make[] = [
+  ipv6Match("ct_ipv6_src"),
+  ipv6Match("ct_ipv6_dst"),
+  (r) => `ct_nw_proto=${r.pick([6, 17])},ct_tp_dst=${bits16(r, anyPort(r))}`,
+];
 
 function kindFields(k: Kind): readonly Make[] {
   const out: Make[] = [];
@@ -177,7 +200,7 @@ function kindFields(k: Kind): readonly Make[] {
   if (k.l4 === "tcp")
     out.push(
       (r) =>
-        `tcp_flags=${r.pick(["+syn", "+syn-ack", "+syn+ack", "-syn", "+ack", "+fin", "+rst", "2", "0x12/0x12"])}`,
+        `tcp_flags=${r.pick(["+syn", "+syn-ack", "+syn+ack", "-syn", "+ack", "+fin", "+rst", "2", "0x12/0x12", "+psh", "-fin-rst", "0x10/0x13"])}`,
     );
   if (k.l4 === "icmp") {
     out.push((r) => `icmp_type=${r.pick([0, 3, 8])}`);
@@ -191,6 +214,7 @@ function kindFields(k: Kind): readonly Make[] {
     out.push(
       (r) => `nd_target=${r.pick(IPV6)}`,
       ipv6Match("nd_target"),
+      (r) => `nd_reserved=${r.below(2)}`,
       (r) => `nd_sll=${r.pick(MACS)}`,
     );
   if (k.l4 === "na")
@@ -231,7 +255,8 @@ export function makeMatch(r: Prng, k: Kind, most: number): MadeMatch {
     else if (k.ip !== 0 && d < 10) group = ctFields;
     if (group.length === 0) group = metadataFields;
     let text = r.pick(group)(r);
-    if (k.ip !== 0 && oneIn(r, 30)) text = `ct_state=+trk,${r.pick(k.ip === 4 ? ctTuple4 : ctTuple6)(r)}`;
+    if (k.ip !== 0 && oneIn(r, 30))
+      text = `ct_state=${r.pick(["+trk+new", "+trk+est", "+trk+rpl"])},${r.pick(k.ip === 4 ? ctTuple4 : ctTuple6)(r)}`;
     const name = fieldNames(text);
     if (name.some((x) => names.has(x))) continue;
     for (const x of name) names.add(x);

@@ -47,7 +47,17 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
     freshPriority: (t) => priorities.take(t),
     freshCookie,
   });
-  const groups = groupIds.map((id) => makeGroup(r, id, around(0, [])));
+  // A bucket may lead to a group made before.
+  const groups = groupIds.map((id) =>
+    makeGroup(
+      r,
+      id,
+      around(
+        0,
+        groupIds.filter((other) => other < id && oneIn(r, 4)),
+      ),
+    ),
+  );
 
   const flows: string[] = [];
   for (let table = 0; table < tables; table++) {
@@ -67,7 +77,7 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
       if (/ip_frag=(yes|later|first)/.test(match) && /mod_tp_|->(tcp|udp|sctp|icmp|nd)/.test(actions))
         continue;
       flows.push(
-        `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${match},actions=${actions}`,
+        `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${lifetime(r)}${match},actions=${actions}`,
       );
     }
     if (!oneIn(r, 4)) {
@@ -95,8 +105,8 @@ function withoutForgottenHeaders(r: Prng, p: Pipeline): Pipeline {
   if (!p.groups.join().includes("push_vlan") && oneIn(r, 2)) return { groups: p.groups, flows: others };
   const sane = (line: string) =>
     line
-      .replace(/controller\(max_len=\d+\)|CONTROLLER:\d+/g, "output:1")
-      .replace(/\bdec_ttl\b/g, "mod_nw_ttl:9")
+      .replace(/controller\([^)]*\)|CONTROLLER:\d+/g, "output:1")
+      .replace(/\bdec_ttl\b(\([\d,]*\))?/g, "mod_nw_ttl:9")
       .replace(/\bdec_mpls_ttl\b/g, "set_mpls_ttl(9)");
   return { groups: p.groups.map(sane), flows: p.flows.map(sane) };
 }
@@ -135,6 +145,12 @@ function withoutRecirculatingSets(r: Prng, p: Pipeline): Pipeline {
   return { groups: p.groups, flows: p.flows.map((line) => (tableOf(line) >= firstSet ? sane(line) : line)) };
 }
 
+/** Timeouts and flags, printed back by dump-flows: longer than any case lasts. */
+function lifetime(r: Prng): string {
+  if (!oneIn(r, 10)) return "";
+  return `,${r.pick(["idle_timeout=3600", "hard_timeout=7200", "idle_timeout=3600,hard_timeout=7200", "importance=5", "send_flow_rem", "no_packet_counts", "no_byte_counts"])}`;
+}
+
 /** Now and then, changes of the flows between the frames. */
 export function withChanges(r: Prng, flows: readonly string[], frames: readonly CaseFrame[]): CaseFrame[] {
   if (!oneIn(r, 3)) return [...frames];
@@ -148,10 +164,13 @@ export function withChanges(r: Prng, flows: readonly string[], frames: readonly 
 function makeChange(r: Prng, flows: readonly string[]): string {
   const line = r.pick(flows);
   const at = line.indexOf(",actions=");
-  const match = line.slice(0, at).replace(/cookie=\w+,/, "");
+  const match = line
+    .slice(0, at)
+    .replace(/cookie=\w+,/, "")
+    .replace(/,(idle_timeout=\d+|hard_timeout=\d+|importance=\d+|send_flow_rem|no_\w+_counts)/g, "");
   const loose = match.replace(/priority=\d+,?/, "").replace(/,$/, "");
   const actions = r.pick(["drop", "NORMAL", "output:1", "output:2", line.slice(at + 9)]);
-  switch (r.below(6)) {
+  switch (r.below(7)) {
     case 0:
       return `delete ${loose}`;
     case 1:
@@ -161,8 +180,10 @@ function makeChange(r: Prng, flows: readonly string[]): string {
       return `modify ${loose},actions=${actions}`;
     case 4:
       return `modify_strict ${match},actions=${actions}`;
+    case 5:
+      return `modify_strict ${match}${match.endsWith(",") ? "" : ","}reset_counts,actions=${actions}`;
     default:
-      return `add ${line.slice(0, at)},actions=${actions}`;
+      return `add ${oneIn(r, 3) ? "reset_counts," : ""}${line.slice(0, at)},actions=${actions}`;
   }
 }
 
@@ -186,12 +207,18 @@ function makeGroup(r: Prng, id: number, s: Surroundings): string {
       (a) => !/^(clone|exit|note|learn|group|check_pkt_larger)/.test(a),
     );
     const weight = type === "select" && oneIn(r, 2) ? `weight:${r.pick([0, 1, 2, 100])},` : "";
-    const watch = type === "ff" ? `watch_port:${1 + r.below(4)},` : "";
+    const watch = type === "ff" || (type === "select" && oneIn(r, 5)) ? makeWatch(r, s) : "";
     buckets.push(
       `bucket=${weight}${watch}actions=${actions.length === 0 ? `output:${1 + r.below(4)}` : actions.join(",")}`,
     );
   }
   return `group_id=${id},type=${type}${method},${buckets.join(",")}`;
+}
+
+/** Port 7 is not there. */
+function makeWatch(r: Prng, s: Surroundings): string {
+  if (s.groups.length > 0 && oneIn(r, 3)) return `watch_group:${r.pick(s.groups)},`;
+  return `watch_port:${r.pick([1, 2, 3, 4, 7])},`;
 }
 
 function makeConjunction(

@@ -30,9 +30,14 @@ export class Theirs {
   }
 
   /** Runs a case from an empty switch; `traced` frames are traced afterwards. */
-  async run(c: Case, traced: readonly CaseFrame[] = []): Promise<Outcome> {
+  run(c: Case, traced: readonly CaseFrame[] = []): Promise<Outcome> {
+    return this.#guarded(() => this.#run(c, traced));
+  }
+
+  /** Starts a new switch where this one ended on the way; throws OvsEnded. */
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#run(c, traced);
+      return await work();
     } catch (error) {
       const alive = await this.ovs.appctl("version").catch(() => null);
       if (alive !== null) throw error;
@@ -83,11 +88,13 @@ export class Theirs {
   }
 
   /** OVS's complaint about a line, null when it takes it. Empties the switch. */
-  async verdict(kind: "flow" | "group", line: string, groups: readonly string[]): Promise<string | null> {
-    await this.#empty();
-    return this.#load(
-      kind === "flow" ? { groups, flows: [line], frames: [] } : { groups: [line], flows: [], frames: [] },
-    );
+  verdict(kind: "flow" | "group", line: string, groups: readonly string[]): Promise<string | null> {
+    return this.#guarded(async () => {
+      await this.#empty();
+      return this.#load(
+        kind === "flow" ? { groups, flows: [line], frames: [] } : { groups: [line], flows: [], frames: [] },
+      );
+    });
   }
 
   async #empty(): Promise<void> {
@@ -120,6 +127,7 @@ export class Theirs {
       await this.#add(c.flows);
       return null;
     } catch (error) {
+      await ovs.round(); // throws where the switch has ended
       return String(error)
         .replace(/^Error: (ovs-ofctl: )?(\S+:\d+: )?/, "")
         .split("\n")[0]!
