@@ -1,11 +1,12 @@
 #!/bin/bash
 # Records the captures of this folder again: real programs in network namespaces, a real Open vSwitch between them.
 #
-#   sudo pcap-fixtures/record.sh [antrea|vlan|plain]...      all of them by default; about a minute
+#   sudo pcap-fixtures/record.sh [antrea|vlan|plain|sessions]...      all of them by default; about two minutes
 #
 # Needs (Debian): openvswitch-switch tcpdump tshark iproute2 ethtool nftables nginx-light busybox curl dnsmasq-base bind9-dnsutils
-# iputils-ping, a kernel with veth, TAP and nftables, and root. Touches nothing outside the namespaces it makes, its temporary
-# folder and this folder; on the way out it ends the processes it started and removes the namespaces.
+# iputils-ping; for the sessions vsftpd, nmap and wireshark-common (mergecap); a kernel with veth, TAP and nftables, and root.
+# Touches nothing outside the namespaces it makes, its temporary folder and this folder; on the way out it ends the processes it
+# started and removes the namespaces.
 set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD
@@ -341,7 +342,129 @@ record_plain() {
   gzip -9 -n -c "$work/micro.pcap" > "$here/fragments-micro.pcap.gz"
 }
 
-[ $# -gt 0 ] || set -- antrea vlan plain
+# --- sessions: a client, a server, and a switch that tracks what they say; plainly, and with either address translated -----
+
+CLIENT_MAC=02:09:00:00:00:01
+SERVER_MAC=02:09:00:00:00:02
+
+record_sessions() {
+  say "sessions: FTP, TFTP, HTTP, DNS, a transfer with losses, a scan"
+  space tracker
+  switch tracker
+  vsctl add-br br-ct -- set bridge br-ct datapath_type=netdev fail_mode=secure
+  endpoint client 1 10.9.0.1 "$CLIENT_MAC" "$SERVER_MAC" 10.9.0.2 192.0.2.80
+  endpoint server 2 10.9.0.2 "$SERVER_MAC" "$CLIENT_MAC" 10.9.0.1 192.0.2.77
+  web server
+  head -c 40000 /dev/urandom > "$work/www/long.bin"
+  head -c 3000 /dev/urandom > "$work/www/some.bin"
+  mkdir "$work/empty"
+  cat > "$work/vsftpd.conf" <<CONF
+listen=YES
+background=NO
+anonymous_enable=YES
+anon_root=$work/www
+ftp_username=bin
+nopriv_user=nobody
+secure_chroot_dir=$work/empty
+connect_from_port_20=YES
+seccomp_sandbox=NO
+xferlog_enable=NO
+CONF
+  background server vsftpd "$work/vsftpd.conf"
+  background server dnsmasq --no-daemon --no-hosts --no-resolv --conf-file=/dev/null --pid-file= --user=root \
+    --log-facility="$work/dnsmasq.log" --address=/example.test/203.0.113.5 --local=/test/ \
+    --enable-tftp --tftp-root="$work/www" --tftp-no-blocksize
+  sleep 1
+  local way
+  for way in plain:10.9.0.2 snat:10.9.0.2 dnat:192.0.2.80; do
+    ovs-ofctl del-flows br-ct
+    ovs-ofctl add-flows br-ct "$here/sessions/${way%:*}.flows"
+    session "${way%:*}" http http "${way#*:}"
+    session "${way%:*}" ftp-active ftp_active "${way#*:}"
+    session "${way%:*}" ftp-passive ftp_passive "${way#*:}"
+    session "${way%:*}" tftp tftp "${way#*:}"
+    session "${way%:*}" dns dns "${way#*:}"
+    session "${way%:*}" loss loss "${way#*:}"
+    session "${way%:*}" scan scan "${way#*:}"
+  done
+  switch_off
+}
+
+# endpoint NAME PORT ADDRESS MAC ITS-PEER'S-MAC PEER-ADDRESS...: one end, with no ARP and no way but to its peer
+endpoint() {
+  local name=$1 no=$2 address=$3 mac=$4 peer=$5 other
+  shift 5
+  space "$name"
+  cable tracker "v$no" "$name" eth0
+  ip -n "$tag-$name" link set eth0 address "$mac"
+  ip -n "$tag-$name" addr add "$address/32" dev eth0
+  for other; do
+    ip -n "$tag-$name" route add "$other" dev eth0
+    ip -n "$tag-$name" neigh add "$other" lladdr "$peer" dev eth0 nud permanent
+  done
+  inside tracker nft "table netdev switch { chain v$no { type filter hook ingress device v$no priority 0; policy drop; }; }"
+  vsctl add-port br-ct "v$no" -- set interface "v$no" ofport_request="$no"
+}
+
+# session WAY NAME COMMAND SERVER: sessions/WAY/NAME.pcap holds what both ends sent into the switch, in the order of time
+session() {
+  local way=$1 name=$2
+  shift 2
+  ovs-appctl -t "$work/vswitchd.ctl" dpctl/flush-conntrack
+  capture client eth0 out from-client.pcap ip
+  capture server eth0 out from-server.pcap ip
+  "$@"
+  stop_captures
+  mkdir -p "$here/sessions/$way"
+  mergecap -F nsecpcap -w "$here/sessions/$way/$name.pcap" "$work/from-client.pcap" "$work/from-server.pcap"
+}
+
+http() {
+  inside client busybox wget -q -O /dev/null "http://$1/"
+  inside client curl -s -o /dev/null "http://$1/index.html" -o /dev/null "http://$1/none"    # one connection, two requests
+  ! inside client curl -s -o /dev/null "http://$1:8080/"                                     # refused
+}
+ftp_active() {
+  inside client curl -s -o "$work/got" --ftp-port - --disable-eprt "ftp://$1/some.bin"
+  cmp "$work/got" "$work/www/some.bin"
+  inside client curl -s -o /dev/null --max-time 2 --ftp-port - "ftp://$1/" || true     # EPRT: not over IPv4 in OVS
+}
+ftp_passive() {
+  inside client busybox ftpget "$1" "$work/got" some.bin
+  cmp "$work/got" "$work/www/some.bin"
+  inside client curl -s -o /dev/null --max-time 2 "ftp://$1/" || true                  # EPSV
+}
+tftp() {
+  (cd "$work" && inside client busybox tftp -g -r some.bin -l got "$1")
+  cmp "$work/got" "$work/www/some.bin"
+  ! inside client busybox tftp -g -r none -l "$work/none" "$1" 2> /dev/null
+}
+dns() {
+  inside client dig +short +tries=1 "@$1" example.test > /dev/null
+  inside client busybox nslookup example.test "$1" > /dev/null || true
+  inside client dig +tcp +short "@$1" example.test > /dev/null
+  ! inside client dig +tries=1 +timeout=1 -p 5353 "@$1" example.test > /dev/null        # port unreachable
+  inside client ping -q -c 2 -i 0.2 "$1" > /dev/null
+}
+# Some segments are lost before they come to the switch, some behind it.
+loss() {
+  local end
+  for end in client server; do
+    inside "$end" nft "table inet loss {
+      chain before { type filter hook output priority 0; tcp dport 80 numgen inc mod 9 5 drop; tcp sport 80 numgen inc mod 8 4 drop; }
+      chain behind { type filter hook input priority 0; tcp dport 80 numgen inc mod 7 5 drop; tcp sport 80 numgen inc mod 6 4 drop; }
+    }"
+  done
+  inside client curl -s -o "$work/got" "http://$1/long.bin"
+  cmp "$work/got" "$work/www/long.bin"
+  sleep 0.5
+  for end in client server; do inside "$end" nft delete table inet loss; done
+}
+scan() {
+  inside client nmap -sS -n -Pn --disable-arp-ping --max-retries 1 -p 20-25,53,69,79-81,443 "$1" > "$work/nmap.log"
+}
+
+[ $# -gt 0 ] || set -- antrea vlan plain sessions
 for part; do
   "record_$part"
 done
