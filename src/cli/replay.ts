@@ -40,6 +40,8 @@ export interface Summary {
   drops: Record<string, number>;
   cache: { exact: number; megaflow: number; upcall: number };
   connections: number;
+  /** What went through each mirror, when the bridge has any. */
+  mirrors?: Record<string, { tx_packets: number; tx_bytes: number }>;
   /** From the first frame to the last, wall clock. */
   seconds: number;
   mpps: number;
@@ -334,9 +336,20 @@ class ReplayRun {
       drops,
       cache: this.#bridge.cacheCounters(),
       connections: countConnections(kernel, this.#bridge.nowMs),
+      ...this.#mirrorCounts(),
       seconds: Number(seconds.toFixed(6)),
       mpps: seconds === 0 ? 0 : Number((packets / seconds / 1e6).toFixed(3)),
     };
+  }
+
+  #mirrorCounts(): Pick<Summary, "mirrors"> {
+    const { list } = this.#bridge.pipeline.mirrors;
+    if (list.length === 0) return {};
+    this.#bridge.pushStats();
+    const counts = list.map(
+      (m) => [m.options.name, { tx_packets: m.txPackets, tx_bytes: m.txBytes }] as const,
+    );
+    return { mirrors: Object.fromEntries(counts) };
   }
 }
 

@@ -23,6 +23,7 @@ import type { PendingHeaders } from "./encap.ts";
 import type { GroupTable } from "./group.ts";
 import type { MacTable } from "./mac-table.ts";
 import type { MeterTable } from "./meter.ts";
+import type { MirrorTable } from "./mirror.ts";
 import { Owner } from "./owner.ts";
 import type { PortTable } from "./port-table.ts";
 import type { RecircTable } from "./recirc.ts";
@@ -72,6 +73,7 @@ export interface Host {
   readonly snooping: SnoopingTable | null;
   readonly ports: PortTable;
   readonly bundles: BundleTable;
+  readonly mirrors: MirrorTable;
   readonly recirc: RecircTable;
   readonly tlvMap: TlvMap;
   readonly bridgeName: string;
@@ -144,6 +146,11 @@ export class Context implements PendingHeaders {
   frozenSteps: Step[] = [];
   unroll: Step | null = null;
 
+  /** Bits of the mirrors (mirror.ts) that the frame need not go to any more. */
+  mirrored = 0;
+  /** The next outputs are copies, cut to so many bytes; 0 for whole. */
+  mirrorSnaplen = 0;
+
   conntracked = false;
   wasMpls = false;
   nat: NatSpec | null = null;
@@ -198,6 +205,8 @@ export class Context implements PendingHeaders {
     this.hashFirst = null;
     if (this.frozenSteps.length > 0) this.frozenSteps = [];
     this.unroll = null;
+    this.mirrored = 0;
+    this.mirrorSnaplen = 0;
     this.conntracked = false;
     this.wasMpls = false;
     this.nat = null;

@@ -63,6 +63,7 @@ function recirculate(ctx: Context, table: number): FrozenState {
       actionSet: ctx.actionSet,
       steps: ctx.frozenSteps,
       userdata: ctx.pause === null ? null : ctx.pause.userdata,
+      mirrored: ctx.mirrored,
     },
     ctx.nowMs,
   );
@@ -123,6 +124,7 @@ export function thaw(ctx: Context, state: FrozenState): void {
   state.usedMs = ctx.nowMs;
   ctx.tableId = state.tableId;
   ctx.report("thaw", `Resuming from table ${state.tableId}`);
+  ctx.mirrored = state.mirrored;
   ctx.conntracked = state.conntracked;
   if (!state.conntracked) ctx.clearConntrack();
   state.restore(ctx.flow);

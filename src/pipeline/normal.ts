@@ -110,7 +110,7 @@ export function translateNormal(ctx: Context): void {
 }
 
 /** 01:80:c2:00:00:0x and the other addresses that are not forwarded unless other-config:forward-bpdu is set. */
-function isReserved(flow: Flow): boolean {
+export function isReserved(flow: Flow): boolean {
   const high = (flow.bytes[O_DL_DST]! << 16) | (flow.bytes[O_DL_DST + 1]! << 8) | flow.bytes[O_DL_DST + 2]!;
   const low =
     (flow.bytes[O_DL_DST + 3]! << 16) | (flow.bytes[O_DL_DST + 4]! << 8) | flow.bytes[O_DL_DST + 5]!;
@@ -199,13 +199,13 @@ function learn(ctx: Context, from: Bundle, vlan: number, gratuitousArp: boolean)
 
 function flood(ctx: Context, from: Bundle | null, tags: Tags): void {
   for (const bundle of ctx.host.bundles.list) {
-    if (bundle === from || bundle.noFlood) continue;
+    if (bundle === from || bundle.noFlood || ctx.host.mirrors.isOutput(bundle)) continue;
     if (carriesVlan(bundle, tags)) outputTo(ctx, bundle, tags);
   }
 }
 
 /** Outputs with the tags the bundle wants. */
-function outputTo(ctx: Context, to: Bundle, tags: Tags): void {
+export function outputTo(ctx: Context, to: Bundle, tags: Tags): void {
   const { flow } = ctx;
   const out = leaveVlan(ctx, to, tags);
   // A trace that only asks takes nobody's turn.

@@ -14,6 +14,7 @@ import {
 } from "./action.ts";
 import type { Context } from "./context.ts";
 import { METER_CONTROLLER } from "./meter.ts";
+import { mirrorEgress } from "./mirror.ts";
 import { translateNormal } from "./normal.ts";
 import { lookupAndTranslate } from "./translate.ts";
 import { commitTunnel } from "./tunnel-output.ts";
@@ -39,8 +40,10 @@ export function composeOutput(ctx: Context, portNo: number): void {
   }
   if (port.tunnel !== null && !commitTunnel(ctx, port.tunnel)) return;
   ctx.commit();
+  if (ctx.mirrorSnaplen !== 0) ctx.actions.push({ type: "trunc", maxLen: ctx.mirrorSnaplen });
   ctx.actions.push({ type: "output", port: portNo });
   ctx.sent = true;
+  mirrorEgress(ctx, portNo);
 }
 
 /** The output action. `mayPacketIn` and `bucket` choose what OVS would tell a controller. */
@@ -154,6 +157,7 @@ export function sendToController(ctx: Context, to: ToController): void {
       actionSet: [],
       steps: [],
       userdata: to.userdata,
+      mirrored: ctx.mirrored,
     },
     ctx.nowMs,
   );

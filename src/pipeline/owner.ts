@@ -3,6 +3,7 @@
 import type { FlowStats, MegaflowOwner } from "../datapath/upcall.ts";
 import type { Group, GroupBucket } from "./group.ts";
 import type { MacTable } from "./mac-table.ts";
+import type { Mirror } from "./mirror.ts";
 import type { FrozenState } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
 import type { Tables } from "./tables.ts";
@@ -21,6 +22,7 @@ export class Owner implements MegaflowOwner {
   /** Each keeps a learned flow fresh. */
   learns: ((nowMs: number) => void)[] | null = null;
   recircs: FrozenState[] | null = null;
+  mirrors: Mirror[] | null = null;
   readonly #tables: Tables;
 
   constructor(tables: Tables) {
@@ -35,6 +37,7 @@ export class Owner implements MegaflowOwner {
     if (packets === 0) return;
     for (const rule of this.rules) rule.credit(packets, bytes, usedMs);
     if (this.groups !== null) this.#creditGroups(packets, bytes);
+    if (this.mirrors !== null) for (const mirror of this.mirrors) mirror.credit(packets, bytes);
     // These frames came before whatever has changed since: they keep fresh what they would have learned, and bring nothing back.
     if (this.learnedMac !== null) {
       const { macs, key, port } = this.learnedMac;

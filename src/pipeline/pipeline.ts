@@ -15,6 +15,7 @@ import type { RemovalReason } from "./flow-removal.ts";
 import { GROUP_ALL, GroupTable } from "./group.ts";
 import { MacTable } from "./mac-table.ts";
 import { METER_ALL, MeterTable } from "./meter.ts";
+import { MirrorTable } from "./mirror.ts";
 import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
@@ -43,6 +44,7 @@ export const STALE_ALL = "all";
 export class Pipeline implements UpcallHandler, Host {
   readonly ports: PortTable;
   readonly bundles: BundleTable;
+  readonly mirrors: MirrorTable;
   readonly tables: Tables;
   readonly groups = new GroupTable();
   readonly meters = new MeterTable();
@@ -63,6 +65,7 @@ export class Pipeline implements UpcallHandler, Host {
     this.ports = options.ports;
     this.bundles = new BundleTable(options.ports, options.bonds);
     this.snooping = options.snooping === undefined ? null : new SnoopingTable(options.snooping, this.bundles);
+    this.mirrors = new MirrorTable(options.mirrors);
     this.bridgeName = options.bridgeName ?? "br0";
     this.tlvMap = options.tlvMap ?? new TlvMap();
     this.seed = options.seed;

@@ -17,6 +17,12 @@ export interface Tags {
 
 export const vlanOf = (tags: Tags): number => tags.outer & VID;
 
+/** The same frame in another VLAN. */
+export const withVlan = (tags: Tags, vid: number): Tags => ({
+  outer: ((tags.outer & ~VID) | vid) >>> 0,
+  inner: tags.inner,
+});
+
 const tag = (tpid: number, pcp: number, vid: number): number => ((tpid << 16) | pcp | vid) >>> 0;
 const tpidOr8021q = (outer: number): number => (outer >>> 16 === 0 ? ETH_VLAN : outer >>> 16);
 

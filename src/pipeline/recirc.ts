@@ -29,6 +29,8 @@ export interface Resume {
   readonly steps: readonly Step[];
   /** A packet-in's, which make it another state. */
   readonly userdata: Uint8Array | null;
+  /** Bits of the mirrors that the frame need not go to any more. */
+  readonly mirrored: number;
 }
 
 export class FrozenState implements Resume {
@@ -42,6 +44,7 @@ export class FrozenState implements Resume {
   readonly actionSet: readonly Step[];
   readonly steps: readonly Step[];
   readonly userdata: Uint8Array | null;
+  readonly mirrored: number;
   usedMs: number;
 
   constructor(id: number, hash: number, metadata: Uint32Array, from: Resume, nowMs: number) {
@@ -55,6 +58,7 @@ export class FrozenState implements Resume {
     this.actionSet = from.actionSet.slice();
     this.steps = from.steps.slice();
     this.userdata = from.userdata;
+    this.mirrored = from.mirrored;
     this.usedMs = nowMs;
   }
 
@@ -162,6 +166,7 @@ function equalStates(state: FrozenState, metadata: Uint32Array, from: Resume): b
     state.tableId === from.tableId &&
     state.conntracked === from.conntracked &&
     state.wasMpls === from.wasMpls &&
+    state.mirrored === from.mirrored &&
     equalWords(state.metadata, metadata) &&
     equalSteps(state.steps, from.steps) &&
     equalSteps(state.actionSet, from.actionSet) &&

@@ -3,6 +3,7 @@
 import type { TlvMap } from "../flow/tlv-map.ts";
 import type { BondOptions } from "./bond.ts";
 import type { FlowTableOptions } from "./eviction.ts";
+import type { MirrorOptions } from "./mirror.ts";
 import type { SnoopingOptions } from "./snooping.ts";
 
 /** What a bridge may be told besides its ports and tables (ovs-vswitchd.conf.db(5), Bridge table). Each is OVS's default when left out. */
@@ -13,6 +14,7 @@ export interface PipelineSettings {
   readonly macAgingMs?: number;
   /** VLANs in which no MAC address is learned. */
   readonly floodVlans?: ReadonlySet<number>;
+  readonly mirrors?: readonly MirrorOptions[];
   /** NORMAL treats BPDUs and their like as any other frame. */
   readonly forwardBpdu?: boolean;
   /** Ports that are used as one. */

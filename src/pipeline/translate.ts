@@ -44,6 +44,7 @@ import { finishFreezing, freezeSteps, thaw } from "./freeze.ts";
 import { translateGroup } from "./group-translate.ts";
 import { TABLE_INTERNAL } from "./internal-table.ts";
 import { isLearned, translateLearn } from "./learn.ts";
+import { mirrorIngress } from "./mirror.ts";
 import {
   NO_BYTES,
   sendToController,
@@ -99,9 +100,12 @@ function walk(ctx: Context): void {
   }
 
   const port = ctx.host.ports.get(flow.get32(O_IN_PORT));
-  if (congested(ctx)) {
+  if (reservedForMirror(ctx, flow.get32(O_IN_PORT))) {
+    // The frame is dropped before its actions.
+  } else if (congested(ctx)) {
     ctx.error = X_CONGESTION;
   } else if (port === null || !port.noReceive) {
+    mirrorIngress(ctx, flow.get32(O_IN_PORT));
     translateSteps(ctx, steps, true, false);
     if (ctx.error !== X_OK) {
       fail(ctx);
@@ -113,6 +117,19 @@ function walk(ctx: Context): void {
   if (ctx.error !== X_OK) fail(ctx);
   finishWildcards(ctx.wc, flow, ctx.original);
   unwrapLastClone(ctx);
+}
+
+/** Whether the frame came in on a port that is there for mirrored frames alone; says so. */
+function reservedForMirror(ctx: Context, inPort: number): boolean {
+  const { mirrors, bundles } = ctx.host;
+  if (mirrors.list.length === 0) return false;
+  const bundle = bundles.ofPort(inPort);
+  if (bundle === null || !mirrors.isOutput(bundle)) return false;
+  ctx.report(
+    "error",
+    `dropping packet received on port ${bundle.name}, which is reserved exclusively for mirroring`,
+  );
+  return true;
 }
 
 /** A clone that nothing follows need not be one. */

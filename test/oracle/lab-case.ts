@@ -72,7 +72,7 @@ const columnValue = (value: unknown): string => (Array.isArray(value) ? `[${valu
 /** Gives OVS's bridge (which exists, with the ports) the case's settings and flows, and forgets those of the case before. */
 export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
   const args: string[] = ["clear", "bridge", BRIDGE, "other_config", "mirrors", "flood_vlans"];
-  const { vlan_limit, ...bridge } = c.bridge ?? {};
+  const { vlan_limit, mirrors = [], ...bridge } = c.bridge ?? {};
   args.push("--", "set", "Open_vSwitch", ".", `other_config:vlan-limit=${vlan_limit ?? 1}`);
   for (const [key, value] of Object.entries(bridge)) {
     const column = BRIDGE_OTHER_CONFIG.has(key) ? `other_config:${key.replaceAll("_", "-")}` : key;
@@ -88,6 +88,19 @@ export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
     }
   }
   await ovs.vsctl(args);
+  // One at a time: OVS numbers mirrors as they come, and takes them in that order.
+  for (const mirror of mirrors as readonly Record<string, unknown>[]) {
+    const create: string[] = ["--", "--id=@mirror", "create", "mirror"];
+    const refs = new Set<string>();
+    for (const [key, value] of Object.entries(mirror)) {
+      const isRef = key.endsWith("_port");
+      if (isRef) for (const name of [value].flat()) refs.add(String(name));
+      const text = isRef ? [value].flat().map((name) => `@${name}`) : value;
+      create.push(`${key}=${columnValue(text)}`);
+    }
+    const gets = [...refs].flatMap((name) => ["--", `--id=@${name}`, "get", "port", name]);
+    await ovs.vsctl([...gets, ...create, "--", "add", "bridge", BRIDGE, "mirrors", "@mirror"]);
+  }
   for (const port of c.ports) {
     for (const [key, [on, off]] of Object.entries(PORT_FLAGS)) {
       await ovs.ofctl(["mod-port", BRIDGE, String(port.no), port[key] === true ? on : off]);
@@ -104,6 +117,35 @@ export async function configureOvs(ovs: Ovs, c: LabCase): Promise<void> {
   for (const name of [...c.ports.map((p) => p.name), BRIDGE]) ovs.takeSent(name);
 }
 
+/** The orders in which OVS floods, which come of hash tables: by NORMAL, and by FLOOD and ALL. Of a bridge as it was made. */
+export interface FloodOrder {
+  readonly normal: readonly number[];
+  readonly flood: readonly number[];
+}
+
+/** Asks OVS; the bridge has no settings yet. */
+export async function floodOrderOf(ovs: Ovs): Promise<FloodOrder> {
+  const orderOf = async (action: string): Promise<number[]> => {
+    await ovs.ofctl(["add-flow", BRIDGE, `actions=${action}`]);
+    const ports = async (from: number) => {
+      const text = await ovs.trace(
+        BRIDGE,
+        `in_port=${from},dl_src=02:00:00:00:00:99,dl_dst=02:00:00:00:00:98`,
+      );
+      const numbers = /^Datapath actions: ([0-9,]+)$/m.exec(text)![1]!.split(",");
+      return numbers.map((no) => (no === LOCAL_DATAPATH_PORT ? OFPP_LOCAL : Number(no)));
+    };
+    // A port is not flooded to from itself: the second list says where the first one's port stands.
+    const order = await ports(1);
+    const other = await ports(2);
+    const before = other.slice(0, other.indexOf(1)).filter((no) => no !== 2);
+    const last = before.at(-1);
+    const at = last === undefined ? 0 : order.indexOf(last) + 1;
+    return [...order.slice(0, at), 1, ...order.slice(at)];
+  };
+  return { normal: await orderOf("NORMAL"), flood: await orderOf("ALL") };
+}
+
 export async function runTheirs(ovs: Ovs, c: LabCase, frame: LabFrame): Promise<LabResult> {
   const name = interfacesOf(c).find(({ no }) => no === frame.port)?.name ?? BRIDGE;
   const trace = await ovs.trace(BRIDGE, `in_port=${frame.port}`, frame.hex);
@@ -113,7 +155,26 @@ export async function runTheirs(ovs: Ovs, c: LabCase, frame: LabFrame): Promise<
   for (const { no, name } of [...interfacesOf(c), { no: OFPP_LOCAL, name: BRIDGE }]) {
     for (const bytes of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(bytes).toString("hex")}`);
   }
-  return { sent, trace: normalizeLabTrace(trace, frame.hex) };
+  return { sent, trace: normalizeLabTrace(trace, frame.hex, hasMirrors(c)) };
+}
+
+/** Packets and bytes through each mirror, by name. */
+export type MirrorCounts = Readonly<Record<string, readonly [packets: number, bytes: number]>>;
+
+/** OVS writes the counts into its database now and then. */
+const STATS_INTERVAL_MS = 6_000;
+
+export async function mirrorCountsOfOvs(ovs: Ovs): Promise<MirrorCounts> {
+  await ovs.settle();
+  await ovs.warp(STATS_INTERVAL_MS, 1_000);
+  const text = await ovs.vsctl(["--format=json", "--columns=name,statistics", "list", "mirror"]);
+  const { data } = JSON.parse(text) as { data: [name: string, stats: ["map", [string, number][]]][] };
+  return Object.fromEntries(
+    data.map(([name, [, stats]]) => {
+      const of = new Map(stats);
+      return [name, [of.get("tx_packets") ?? 0, of.get("tx_bytes") ?? 0]];
+    }),
+  );
 }
 
 /** The case as our configuration: JSON is YAML. */
@@ -129,7 +190,8 @@ export class OurLab {
   readonly #vlanLimit: number;
   nowMs = START_MS;
 
-  constructor(c: LabCase, cache = true) {
+  /** Floods in `order`, when it is given: what a mirror adds depends on who comes first. */
+  constructor(c: LabCase, cache = true, order: FloodOrder | null = null) {
     const { ports, settings, vlanLimit } = configOf(c);
     this.#vlanLimit = vlanLimit;
     const table = new PortTable(ports);
@@ -144,7 +206,18 @@ export class OurLab {
       connectionsMax: 1024,
       megaflowsMax: 8192,
     });
+    if (order !== null) {
+      const { bundles, ports: portTable } = this.bridge.pipeline;
+      sortList(bundles, bundles.list, order.normal);
+      sortList(portTable, portTable.list, order.flood);
+    }
     this.bridge.applyFlows(parseFlowFile(c.flows.join("\n")), START_MS);
+  }
+
+  mirrorCounts(): MirrorCounts {
+    this.bridge.pushStats();
+    const { list } = this.bridge.pipeline.mirrors;
+    return Object.fromEntries(list.map((m) => [m.options.name, [m.txPackets, m.txBytes]]));
   }
 
   run(frame: LabFrame): LabResult {
@@ -169,17 +242,29 @@ export class OurLab {
     datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, this.nowMs);
     this.bridge.run(sink);
     const order = [...interfacesOf(this.#case).map(({ no }) => no), OFPP_LOCAL];
-    return { sent: order.flatMap((no) => found.get(no) ?? []), trace: normalizeLabTrace(trace, frame.hex) };
+    return {
+      sent: order.flatMap((no) => found.get(no) ?? []),
+      trace: normalizeLabTrace(trace, frame.hex, hasMirrors(this.#case)),
+    };
   }
 }
 
+/** Puts a table's list into another order. */
+function sortList(table: object, list: readonly { readonly no: number }[], order: readonly number[]): void {
+  const sorted = [...list].sort((a, b) => order.indexOf(a.no) - order.indexOf(b.no));
+  Object.defineProperty(table, "list", { value: sorted });
+}
+
+const hasMirrors = (c: LabCase): boolean => c.bridge?.mirrors !== undefined;
+
 /**
  * The text of a trace without what may differ: the datapath's number of the bridge's own port, the order of a flood (OVS floods
- * in the order of a hash table, tagging on the way: each output is told with the tags it goes out with), and the priority of a
- * priority tag in the mask (differences.md).
+ * in the order of a hash table, tagging on the way: each output is told with the tags it goes out with), and what OVS
+ * leaves out of its mask (differences.md): the priority of a priority tag; VLAN and destination that a mirror looks at.
  */
-export function normalizeLabTrace(text: string, hex: string): string {
+function normalizeLabTrace(text: string, hex: string, mirrored: boolean): string {
   return text
+    .replace(mirrored ? /(?<=^Megaflow: .*),(dl_vlan|vlan_tci|dl_vlan_pcp|dl_dst)=[^,\n]*/gm : /(?!)/g, "")
     .replace(
       /^Datapath actions: (.*)$/gm,
       (_, actions: string) => `Datapath actions: ${perPort(actions, hex)}`,

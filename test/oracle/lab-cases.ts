@@ -14,13 +14,15 @@ export interface LabKinds {
   readonly bridge?: boolean;
   /** More flows than NORMAL. */
   readonly flows?: boolean;
+  readonly mirrors?: boolean;
 }
 
 export function makeLabCase(seed: number, kinds: LabKinds, frames: number): LabCase {
   const rnd = new Prng(seed);
   const ports = LAB_PORTS.map((no) => makePort(rnd, no, kinds));
   const flows = kinds.flows ? makeFlows(rnd) : ["actions=NORMAL"];
-  const bridge = kinds.bridge ? makeBridge(rnd) : {};
+  const mirrors = kinds.mirrors ? { mirrors: makeMirrors(rnd) } : {};
+  const bridge = { ...(kinds.bridge ? makeBridge(rnd) : {}), ...mirrors };
   return { ports, bridge, flows, frames: Array.from({ length: frames }, () => makeFrame(rnd)) };
 }
 
@@ -30,6 +32,21 @@ function makeBridge(rnd: Prng): Record<string, unknown> {
   if (chance(rnd, 50)) keys.forward_bpdu = chance(rnd, 70);
   if (chance(rnd, 50)) keys.flood_vlans = someVlans(rnd);
   return keys;
+}
+
+function makeMirrors(rnd: Prng): Record<string, unknown>[] {
+  const somePorts = () => LAB_PORTS.filter(() => chance(rnd, 35)).map((no) => `p${no}`);
+  return Array.from({ length: 1 + rnd.below(3) }, (_, i) => {
+    const keys: Record<string, unknown> = { name: `m${i}` };
+    if (chance(rnd, 40)) keys.select_all = true;
+    if (chance(rnd, 50)) keys.select_src_port = somePorts();
+    if (chance(rnd, 50)) keys.select_dst_port = somePorts();
+    if (chance(rnd, 30)) keys.select_vlan = someVlans(rnd);
+    if (chance(rnd, 60)) keys.output_port = `p${rnd.pick(LAB_PORTS)}`;
+    else keys.output_vlan = rnd.pick([5, 6, 7]);
+    if (chance(rnd, 30)) keys.snaplen = rnd.pick([14, 30, 60, 9000]);
+    return keys;
+  });
 }
 
 function makeFlows(rnd: Prng): string[] {

@@ -1,7 +1,15 @@
 // Bridges described in YAML against real OVS with the same columns: VLANs of ports under NORMAL, port flags, mirrors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { configureOvs, type LabCase, OurLab, runTheirs } from "./lab-case.ts";
+import {
+  configureOvs,
+  type FloodOrder,
+  floodOrderOf,
+  type LabCase,
+  mirrorCountsOfOvs,
+  OurLab,
+  runTheirs,
+} from "./lab-case.ts";
 import { LAB_PORTS, type LabKinds, makeLabCase } from "./lab-cases.ts";
 import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
 
@@ -9,10 +17,10 @@ const SEED = Number(process.env.SEED ?? 5);
 const LABS = Number(process.env.LABS ?? 8);
 const FRAMES = Number(process.env.FRAMES ?? 20);
 
-async function compare(ovs: Ovs, c: LabCase, what: string): Promise<void> {
+async function compare(ovs: Ovs, order: FloodOrder, c: LabCase, what: string): Promise<void> {
   await configureOvs(ovs, c);
-  const ours = new OurLab(c);
-  const uncached = new OurLab(c, false);
+  const ours = new OurLab(c, true, order);
+  const uncached = new OurLab(c, false, order);
   for (const [i, frame] of c.frames.entries()) {
     const theirs = await runTheirs(ovs, c, frame);
     const mine = ours.run(frame);
@@ -29,6 +37,10 @@ async function compare(ovs: Ovs, c: LabCase, what: string): Promise<void> {
       throw error;
     }
   }
+  if (c.bridge?.mirrors === undefined) return;
+  const mirrors = `${what}: ${JSON.stringify(c)}`;
+  assert.deepEqual(ours.mirrorCounts(), await mirrorCountsOfOvs(ovs), mirrors);
+  assert.deepEqual(uncached.mirrorCounts(), ours.mirrorCounts(), mirrors);
 }
 
 const CASES: readonly (readonly [name: string, kinds: LabKinds])[] = [
@@ -36,6 +48,8 @@ const CASES: readonly (readonly [name: string, kinds: LabKinds])[] = [
   ["port flags", { flags: true }],
   ["VLANs and flags", { vlans: true, flags: true }],
   ["ports under more than NORMAL", { vlans: true, flags: true, flows: true }],
+  ["mirrors under NORMAL", { vlans: true, mirrors: true }],
+  ["mirrors", { vlans: true, flags: true, flows: true, mirrors: true, bridge: true }],
   ["bridges' settings", { vlans: true, bridge: true, flows: true }],
 ];
 
@@ -45,9 +59,10 @@ for (const [name, kinds] of CASES) {
     try {
       await ovs.addBridge("br0", { ports: LAB_PORTS.map((no) => ({ no })) });
       await ovs.stopClock();
+      const order = await floodOrderOf(ovs);
       for (let i = 0; i < LABS; i++) {
         const seed = SEED * 1000 + i;
-        await compare(ovs, makeLabCase(seed, kinds, FRAMES), `seed ${seed}`);
+        await compare(ovs, order, makeLabCase(seed, kinds, FRAMES), `seed ${seed}`);
       }
     } finally {
       await ovs.stop();

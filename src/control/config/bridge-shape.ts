@@ -5,6 +5,7 @@ import { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import { PORT_OR_BOND } from "./bond-shape.ts";
 import { FLOW_TABLES } from "./flow-table-shape.ts";
+import { MIRROR } from "./mirror-shape.ts";
 import { vlans } from "./port-shape.ts";
 import {
   type Fields,
@@ -90,6 +91,7 @@ const BRIDGE_FIELDS = {
   groups: optional(text),
   meters: optional(text),
   ports: optional(listOf(PORT_OR_BOND)),
+  mirrors: optional(listOf(MIRROR)),
   macTableSize: optional(whole(1, MAC_TABLE_SIZE_MAX)),
   macAgingTime: optional(whole(1, SECONDS_MAX)),
   floodVlans: optional(vlans),

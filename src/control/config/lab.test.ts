@@ -103,6 +103,30 @@ test("flow tables are OVS's Flow_Table", () => {
   assert.throws(() => tables("{ 1: { groups: no_such } }"), /wants a field or part of one/);
 });
 
+test("mirrors name ports", () => {
+  const [br0] = parseLab(
+    `bridges:
+  br0:
+    ports: [ { no: 1, name: web }, { no: 2, name: db }, { no: 3, name: sniffer } ]
+    mirrors:
+      - { name: span, select_src_port: [web, 2], select_dst_port: db, select_vlan: [5], output_port: sniffer, snaplen: 64 }
+      - { name: rspan, select_all: true, select_vlan: [], output_vlan: 9 }
+`,
+    FILE,
+  ).bridges;
+  assert.deepEqual(br0!.settings.mirrors, [
+    {
+      name: "span",
+      selectSrcPort: [1, 2],
+      selectDstPort: [2],
+      selectVlan: new Set([5]),
+      outputPort: 3,
+      snaplen: 64,
+    },
+    { name: "rspan", selectAll: true, outputVlan: 9 },
+  ]);
+});
+
 test("tunnels and their option map", () => {
   const [br0] = parseLab(
     `bridges:
@@ -290,6 +314,16 @@ const BAD: readonly (readonly [name: string, text: string, words: string])[] = [
     "1:53: p1: vxlan type requires valid 'remote_ip' argument",
   ],
   ["a bad option map", bridge("tlv_map: '{class=1}'"), "1:28: "],
+  [
+    "a mirror of no port",
+    "bridges:\n  br0:\n    ports: [ { no: 1, name: sniffer } ]\n    mirrors: [ { name: m, output_port: snifer } ]",
+    '4:40: there is no port snifer; did you mean "sniffer"?',
+  ],
+  [
+    "a mirror to nowhere",
+    "bridges:\n  br0:\n    mirrors: [ { name: m, select_all: true } ]",
+    "3:24: a mirror wants output_port or output_vlan, and one of them only",
+  ],
   ["a prototype", "__proto__: { a: 1 }\nbridges: {}", '1:1: unknown key "__proto__" of the file; '],
   ["deep nesting", `bridges: ${"[".repeat(20_000)}`, "1:1: the file is nested too deeply"],
 ];

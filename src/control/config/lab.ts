@@ -24,6 +24,7 @@ import { checkTunnelPorts } from "../../pipeline/tunnel-ports.ts";
 import { readTextFile } from "../text-file.ts";
 import { type BondConfig, bondOptionsOf, isBond } from "./bond-shape.ts";
 import { type BridgeKeys, type ConntrackKeys, LAB, type SnoopingKeys } from "./bridge-shape.ts";
+import { mirrorOptionsOf } from "./mirror-shape.ts";
 import { ConfigNode } from "./node.ts";
 import { type PortColumns, type PortConfig, portColumnsOf, TUNNEL_FIELDS } from "./port-shape.ts";
 import { errorAt, lineOf, snakeCase } from "./shape.ts";
@@ -67,8 +68,10 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
   const devices = rows.flatMap((row): readonly PortConfig[] => (isBond(row) ? row.members : [row]));
   checkDistinct(devices, "no", "port number");
   checkDistinct<{ name: string }>([...devices, ...bonds], "name", "name");
+  checkDistinct(keys.mirrors ?? [], "name", "name");
   const ports = rows.flatMap((row) => (isBond(row) ? memberOptionsOf(row) : [portOptionsOf(row)]));
   checkTunnelPorts(ports);
+  const mirrors = keys.mirrors?.map((mirror) => mirrorOptionsOf(mirror, ports));
   return {
     name,
     failMode: keys.failMode ?? "standalone",
@@ -77,7 +80,7 @@ function bridgeOf(name: string, keys: BridgeKeys, file: string): BridgeConfig {
     meters: pathOf(keys.meters, file),
     ports,
     devices,
-    settings: settingsOf(keys, bonds),
+    settings: { ...settingsOf(keys, bonds), ...defined({ mirrors }) },
     conntrack: conntrackOf(keys.conntrack ?? {}),
     vlanLimit:
       keys.vlanLimit === undefined
