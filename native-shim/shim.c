@@ -46,6 +46,11 @@ napi_value shim_throw_errno(napi_env env, const char *what, int error) {
 NAPI_MODULE_INIT() {
   const napi_property_descriptor functions[] = {
       {"openTap", NULL, shim_open_tap, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"openPacket", NULL, shim_open_packet, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"link", NULL, shim_link, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"setMtu", NULL, shim_set_mtu, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"readPackets", NULL, shim_read_packets, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"writePackets", NULL, shim_write_packets, NULL, NULL, NULL, napi_enumerable, NULL},
       {"readFrames", NULL, shim_read_frames, NULL, NULL, NULL, napi_enumerable, NULL},
       {"writeFrames", NULL, shim_write_frames, NULL, NULL, NULL, napi_enumerable, NULL},
       {"openUdp", NULL, shim_open_udp, NULL, NULL, NULL, napi_enumerable, NULL},

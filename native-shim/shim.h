@@ -10,14 +10,25 @@
 /* Frames moved by one call at most. */
 #define FRAMES_MAX 64
 
-/* openTap(name: string, netns: string | null): { fd: number, name: string } */
+/* openTap(name: string, netns: string | null): { fd, control, name }; openPacket(name, netns): { fd, control, index, name }: a TAP
+ * device, made or opened, and a packet socket on an interface; `control` may be asked about it, the same as `fd` for a socket. */
 napi_value shim_open_tap(napi_env env, napi_callback_info info);
+napi_value shim_open_packet(napi_env env, napi_callback_info info);
 
-/* readFrames(fd, memory: Uint8Array, offset, slotSize, lengths: Uint32Array): number of frames read */
+/* link(control, name): { index, mtu, up } | null when there is none of that name; setMtu(control, name, mtu) */
+napi_value shim_link(napi_env env, napi_callback_info info);
+napi_value shim_set_mtu(napi_env env, napi_callback_info info);
+
+/* readFrames (of a TAP), readPackets (of a socket): (fd, memory: Uint8Array, offset, slotSize, lengths: Uint32Array, segments:
+ * Uint32Array): number of frames read. Checksums are complete, VLAN tags in the frame; segments[i] as in offload.h; a frame longer
+ * than its slot has the slot's length. */
 napi_value shim_read_frames(napi_env env, napi_callback_info info);
+napi_value shim_read_packets(napi_env env, napi_callback_info info);
 
-/* writeFrames(fd, memory: Uint8Array, offsets: Uint32Array, lengths: Uint32Array, count): number of frames written */
+/* writeFrames, writePackets: (fd, memory: Uint8Array, offsets, lengths, segments: Uint32Array, count): number of frames sent. Ends
+ * where the device is full; a frame that it refuses for good (too short, too long) is left out. */
 napi_value shim_write_frames(napi_env env, napi_callback_info info);
+napi_value shim_write_packets(napi_env env, napi_callback_info info);
 
 /* watch(fd, callback: () => void): a handle for unwatch() */
 napi_value shim_watch(napi_env env, napi_callback_info info);

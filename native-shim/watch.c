@@ -27,7 +27,6 @@ static void stop(void *argument) {
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events) {
-  (void)status; /* an error shows when the reader reads */
   (void)events;
   struct watch *watch = (struct watch *)poll;
   napi_env env = watch->env;
@@ -43,6 +42,8 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     napi_fatal_exception(env, error);
   }
   napi_close_handle_scope(env, scope);
+  /* libuv has ended the watch at an error, which has shown when the reader read: if that is not the end, neither is it the watch's. */
+  if (status < 0 && !watch->stopped) uv_poll_start(poll, UV_READABLE, on_readable);
 }
 
 napi_value shim_watch(napi_env env, napi_callback_info info) {

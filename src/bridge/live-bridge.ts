@@ -1,10 +1,11 @@
 // A bridge at work: devices are its ports, their frames go through it as they come, on the system's clock, and what it sends goes out at
 // once. A device that fails is let go and opened again when it is back; the others do not notice.
-import { MAX_FRAME } from "../datapath/abi.ts";
+import { BATCH_MAX, MAX_FRAME } from "../datapath/abi.ts";
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
 import type { Flow } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { DEVICE_FRAMES_MAX, type Device } from "../port/device.ts";
+import { segments as cutSegments } from "../port/segmentation.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
 import { LiveTunnels } from "./live-tunnels.ts";
 import { dropNote } from "./replay-output.ts";
@@ -18,8 +19,12 @@ export interface PortCounters {
   rxBytes: number;
   txFrames: number;
   txBytes: number;
-  /** Not sent: the device was gone, or its queue full. */
+  /** Not sent: the device was gone, or its queue full, or the frame too long. */
   txDropped: number;
+  /** Of these, longer than the interface takes. */
+  txTooLong: number;
+  /** What the system says of the interface: it is up. */
+  up: boolean;
 }
 
 /** A port, and how its device is opened: at once, and again whenever it has gone. */
@@ -28,6 +33,8 @@ export interface LivePort {
   readonly name: string;
   /** Throws MegaflowError when it cannot be. */
   open(): Device;
+  /** The longest IP packet that is sent; default: what the interface takes. */
+  readonly mtu?: number | undefined;
 }
 
 /** Called when a port loses its device, or has it again (`error` is null). */
@@ -37,6 +44,7 @@ export type PortListener = (port: LivePort, error: MegaflowError | null) => void
 const REOPEN_MS = 200;
 /** How often timers are looked at while no frames come. */
 const TICK_MS = 100;
+const ETHERNET_SIZE = 14;
 /** Reads of one port before the others have their turn. */
 const READS_A_TURN = 4;
 
@@ -50,6 +58,8 @@ export class LiveBridge implements FrameSink {
   readonly #now: () => number;
   readonly #ports = new Map<number, Attached>();
   readonly #lengths = new Uint32Array(DEVICE_FRAMES_MAX);
+  /** By a staged frame's index: the payload of a segment, of frames that stand for several. */
+  readonly #segments = new Uint32Array(BATCH_MAX);
   readonly #listener: PortListener;
   #ticker: NodeJS.Timeout | null = null;
   #running = false;
@@ -103,6 +113,7 @@ export class LiveBridge implements FrameSink {
   #open(attached: Attached): void {
     attached.device = attached.port.open();
     attached.counters.attached = true;
+    this.#ask(attached);
     this.#ports.set(attached.port.no, attached);
     if (this.#running) this.#listen(attached);
   }
@@ -115,6 +126,7 @@ export class LiveBridge implements FrameSink {
     const nowMs = this.#now();
     this.bridge.advance(nowMs);
     for (const attached of this.#ports.values()) {
+      if (attached.device !== null) this.#ask(attached);
       if (attached.device !== null || nowMs < attached.reopenMs) continue;
       attached.reopenMs = nowMs + REOPEN_MS;
       try {
@@ -127,11 +139,25 @@ export class LiveBridge implements FrameSink {
     }
   }
 
+  /** Looks after a port's interface: it may have gone without a word, come up, or take other lengths. */
+  #ask(attached: Attached): void {
+    try {
+      const link = attached.device!.link?.() ?? null;
+      attached.counters.up = link?.up ?? true;
+      attached.frameMax = (attached.port.mtu ?? link?.mtu ?? MAX_FRAME) + ETHERNET_SIZE;
+    } catch (error) {
+      this.#lose(attached, error);
+    }
+  }
+
   /** Takes what waits at a port, a few reads at most, through the bridge. */
   #receive(attached: Attached): void {
     for (let read = 0; read < READS_A_TURN && attached.device !== null; read++) {
       const count = this.#read(attached);
-      if (count > 0) this.bridge.run(this);
+      if (count > 0) {
+        this.bridge.run(this);
+        this.#segments.fill(0);
+      }
       if (count < DEVICE_FRAMES_MAX) return;
     }
   }
@@ -139,9 +165,10 @@ export class LiveBridge implements FrameSink {
   #read(attached: Attached): number {
     const { port, counters } = attached;
     const device = attached.device!;
+    const segments = this.#segments.subarray(this.bridge.datapath.staged);
     try {
       const count = this.bridge.datapath.stageFrom(
-        (memory, offset, slotSize, lengths) => device.read(memory, offset, slotSize, lengths),
+        (memory, offset, slotSize, lengths) => device.read(memory, offset, slotSize, lengths, segments),
         MAX_FRAME,
         this.#lengths,
         port.no,
@@ -165,11 +192,11 @@ export class LiveBridge implements FrameSink {
   }
 
   #send(attached: Attached): void {
-    const { device, counters, count, offsets, lengths } = attached;
+    const { device, counters, count, offsets, lengths, segments } = attached;
     attached.count = 0;
     let sent = 0;
     try {
-      sent = device?.write(attached.memory, offsets, lengths, count) ?? 0;
+      sent = device?.write(attached.memory, offsets, lengths, count, segments) ?? 0;
     } catch (error) {
       this.#lose(attached, error);
     }
@@ -186,20 +213,52 @@ export class LiveBridge implements FrameSink {
     offset: number,
     length: number,
     _wireLength: number,
-    _frame: number,
+    frame: number,
     tunnel: Flow | null,
   ): void {
     if (tunnel !== null) {
-      this.tunnels.send(no, memory, offset, length, tunnel);
+      this.#tunnel(no, memory, offset, length, this.#segments[frame]!, tunnel);
       return;
     }
     const attached = this.#ports.get(no);
     if (attached === undefined) return;
+    const segment = this.#segments[frame]!;
+    if (length > attached.frameMax && !this.#fits(attached, memory, offset, length, segment)) return;
+    this.#queue(attached, memory, offset, length, segment);
+  }
+
+  /** A tunnel carries what stands for several as these: the outer headers are made here, and nobody cuts behind them. */
+  #tunnel(no: number, memory: Uint8Array, offset: number, length: number, segment: number, key: Flow): void {
+    const pieces = segment === 0 ? null : cutSegments(memory.subarray(offset, offset + length), segment);
+    if (pieces === null) this.tunnels.send(no, memory, offset, length, key);
+    else for (const piece of pieces) this.tunnels.send(no, piece, 0, piece.length, key);
+  }
+
+  #queue(attached: Attached, memory: Uint8Array, offset: number, length: number, segment: number): void {
+    if (attached.memory !== memory && attached.count > 0) this.#send(attached);
     attached.memory = memory;
     attached.offsets[attached.count] = offset;
     attached.lengths[attached.count] = length;
+    attached.segments[attached.count] = segment;
     attached.count++;
     if (attached.count === DEVICE_FRAMES_MAX) this.#send(attached);
+  }
+
+  /** Whether a long frame may go to its port as it is; what may not is cut and sent, or dropped and counted. */
+  #fits(attached: Attached, memory: Uint8Array, offset: number, length: number, segment: number): boolean {
+    const { device, counters } = attached;
+    if (segment !== 0) {
+      if (device?.segmenting === true) return true;
+      const cut = cutSegments(memory.subarray(offset, offset + length), segment);
+      if (cut !== null && cut.length > 1) {
+        for (const piece of cut) this.#queue(attached, piece, 0, piece.length, 0);
+        return false;
+      }
+    }
+    if (length <= attached.frameMax + tagBytes(memory, offset)) return true;
+    counters.txTooLong++;
+    counters.txDropped++;
+    return false;
   }
 
   readonly userspace: OutputSink["userspace"] = () => {
@@ -216,6 +275,16 @@ export class LiveBridge implements FrameSink {
   }
 }
 
+/** The bytes of a frame's VLAN tags, two at most: they do not count towards the longest packet. */
+function tagBytes(memory: Uint8Array, offset: number): number {
+  const isTag = (at: number) => {
+    const type = (memory[at]! << 8) | memory[at + 1]!;
+    return type === 0x8100 || type === 0x88a8;
+  };
+  if (!isTag(offset + 12)) return 0;
+  return isTag(offset + 16) ? 8 : 4;
+}
+
 /** A port, its device while it has one, and what waits to be sent there: frames in the kernel's memory. */
 class Attached {
   readonly port: LivePort;
@@ -226,6 +295,9 @@ class Attached {
   count = 0;
   readonly offsets = new Uint32Array(DEVICE_FRAMES_MAX);
   readonly lengths = new Uint32Array(DEVICE_FRAMES_MAX);
+  readonly segments = new Uint32Array(DEVICE_FRAMES_MAX);
+  /** The longest frame, without tags. */
+  frameMax = MAX_FRAME;
 
   constructor(port: LivePort) {
     this.port = port;
@@ -239,6 +311,8 @@ class Attached {
       txFrames: 0,
       txBytes: 0,
       txDropped: 0,
+      txTooLong: 0,
+      up: false,
     };
   }
 

@@ -48,6 +48,8 @@ export class LiveTunnels {
       txFrames: 0,
       txBytes: 0,
       txDropped: 0,
+      txTooLong: 0,
+      up: true,
     };
     const lost = () => {
       counters.txFrames--;

@@ -8,6 +8,7 @@ import type { PortConfig } from "../control/config/port-shape.ts";
 import { errorAt } from "../control/config/shape.ts";
 import { OFPP_LOCAL } from "../pipeline/action.ts";
 import { isTunnelType, TUNNEL_TYPES } from "../pipeline/tunnel-options.ts";
+import { PacketPort } from "../port/af-packet.ts";
 import { CapturePlayer } from "../port/capture-player.ts";
 import type { Device } from "../port/device.ts";
 import { GreUnderlay } from "../port/gre-underlay.ts";
@@ -27,7 +28,12 @@ export function livePorts(lab: Lab, failed: PlayFailed): ReadonlyMap<string, Liv
       bridge.name,
       bridge.devices.filter(isDevice).map((config) => {
         const open = opener(config, bridge, lab, patches, failed);
-        return { no: config.no, name: config.name, open: () => recorded(open(), config, lab) };
+        return {
+          no: config.no,
+          name: config.name,
+          mtu: config.mtu,
+          open: () => recorded(open(), config, lab),
+        };
       }),
     ]),
   );
@@ -75,19 +81,21 @@ function opener(
   patches: ReadonlyMap<PortConfig, Device>,
   failed: PlayFailed,
 ): () => Device {
-  const { name, netns } = config;
+  const { name, netns, mtu } = config;
   const type = config.type ?? (config.no === OFPP_LOCAL ? "internal" : undefined);
-  const tap = () => TapPort.open({ name, ...(netns === undefined ? {} : { netns }) });
+  const tap = () => TapPort.open({ name, netns, mtu });
   switch (type) {
     case undefined:
       throw errorAt(
         config,
         "no",
-        `port ${name} of ${bridge.name} wants a type: tap, internal, patch, capture, dummy, ${TUNNEL_TYPES.join(", ")}`,
+        `port ${name} of ${bridge.name} wants a type: tap, af-packet, internal, patch, capture, dummy, ${TUNNEL_TYPES.join(", ")}`,
       );
     case "tap":
     case "internal":
       return tap;
+    case "af-packet":
+      return () => PacketPort.open({ name, netns });
     case "dummy":
       return () => new QueueDevice(name, () => {});
     case "patch": {

@@ -1,11 +1,12 @@
 // The native part of live ports (native-shim/), loaded when the first one is opened: replay, trace and parse run without it.
 import { createRequire } from "node:module";
 import { MegaflowError } from "../lib/errors.ts";
+import type { Link } from "./device.ts";
 
 /** A watch on a file descriptor. */
 export type Watch = object & { readonly __watch: unique symbol };
 
-/** Frames one call of readFrames or writeFrames moves at most. */
+/** Frames one call of a read or write function moves at most. */
 export const SHIM_FRAMES_MAX = 64;
 
 // Flags of openUdp().
@@ -17,20 +18,49 @@ export const UDP_SEND_ONLY = 8;
 /** What is said of a datagram: source 16 | destination 16 | the peer's port 16 | TOS 8 | TTL 8; a source or TTL of 0 is the system's choice. */
 export const OUTER_SIZE = 36;
 
+/** Reads waiting frames, frame i to `offset + i * slotSize`, its length to `lengths[i]`, its segments' size to `segments[i]`; how many. Never waits. */
+type Read = (
+  fd: number,
+  memory: Uint8Array,
+  offset: number,
+  slotSize: number,
+  lengths: Uint32Array,
+  segments: Uint32Array,
+) => number;
+
+/** Sends frames; how many the device took. Never waits. */
+type Write = (
+  fd: number,
+  memory: Uint8Array,
+  offsets: Uint32Array,
+  lengths: Uint32Array,
+  segments: Uint32Array,
+  count: number,
+) => number;
+
+/** An open device. */
+export interface Opened {
+  readonly fd: number;
+  /** The descriptor that link() and setMtu() ask: `fd` itself for a packet socket. */
+  readonly control: number;
+  /** The interface's number; 0 of a TAP device. */
+  readonly index: number;
+  readonly name: string;
+}
+
 /** What native-shim/shim.h declares. Errors carry the system's `code` ("EPERM"). */
 export interface NativeShim {
   /** Makes or opens a TAP device, "" for a name of the kernel's choice, in the namespace at the path `netns` or in our own. */
-  openTap(name: string, netns: string | null): { readonly fd: number; readonly name: string };
-  /** Reads waiting frames, frame i to `offset + i * slotSize`, its length to `lengths[i]`; how many. Never waits. */
-  readFrames(fd: number, memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array): number;
-  /** Writes frames; how many the device took. Never waits. */
-  writeFrames(
-    fd: number,
-    memory: Uint8Array,
-    offsets: Uint32Array,
-    lengths: Uint32Array,
-    count: number,
-  ): number;
+  openTap(name: string, netns: string | null): Opened;
+  /** A packet socket on an interface. */
+  openPacket(name: string, netns: string | null): Opened;
+  /** Null when there is no interface of that name. */
+  link(control: number, name: string): (Link & { readonly index: number }) | null;
+  setMtu(control: number, name: string, mtu: number): void;
+  readonly readFrames: Read;
+  readonly writeFrames: Write;
+  readonly readPackets: Read;
+  readonly writePackets: Write;
   /** A UDP socket bound to an address of 16 bytes (IPv4 mapped) and a port; `flags` are UDP_*. */
   openUdp(address: Uint8Array, port: number, flags: number): number;
   /** Receives waiting datagrams, number i to `i * slotSize`, what is said of it to `i * OUTER_SIZE` of `outer`. Never waits. */

@@ -1,6 +1,6 @@
 // Captures of what passes a live port: frames that come and frames that are sent, as they pass.
 import { CaptureWriter } from "./capture-writer.ts";
-import type { Device } from "./device.ts";
+import type { Device, Link } from "./device.ts";
 
 /** How often what was gathered reaches the file. */
 const FLUSH_MS = 200;
@@ -44,16 +44,36 @@ export class RecordingDevice implements Device {
     this.#recorder = new Recorder(path, now);
   }
 
-  read(memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array): number {
-    const count = this.#device.read(memory, offset, slotSize, lengths);
+  get segmenting(): boolean {
+    return this.#device.segmenting === true;
+  }
+
+  read(
+    memory: Uint8Array,
+    offset: number,
+    slotSize: number,
+    lengths: Uint32Array,
+    segments: Uint32Array,
+  ): number {
+    const count = this.#device.read(memory, offset, slotSize, lengths, segments);
     for (let i = 0; i < count; i++) this.#recorder.record(memory, offset + i * slotSize, lengths[i]!);
     return count;
   }
 
-  write(memory: Uint8Array, offsets: Uint32Array, lengths: Uint32Array, count: number): number {
-    const sent = this.#device.write(memory, offsets, lengths, count);
+  write(
+    memory: Uint8Array,
+    offsets: Uint32Array,
+    lengths: Uint32Array,
+    count: number,
+    segments: Uint32Array,
+  ): number {
+    const sent = this.#device.write(memory, offsets, lengths, count, segments);
     for (let i = 0; i < sent; i++) this.#recorder.record(memory, offsets[i]!, lengths[i]!);
     return sent;
+  }
+
+  link(): Link | null {
+    return this.#device.link?.() ?? null;
   }
 
   onReadable(callback: () => void): void {

@@ -67,11 +67,12 @@ test("the kernel pings an address behind a TAP in another namespace", { skip }, 
   // Shared memory, as the kernel's is with several shards; the slots begin at some offset of it.
   const memory = new Uint8Array(new SharedArrayBuffer(4096 + 64 * SLOT));
   const lengths = new Uint32Array(64);
+  const segments = new Uint32Array(64);
   const outOffsets = new Uint32Array(64);
   const outLengths = new Uint32Array(64);
   let answered = 0;
   port.onReadable(() => {
-    const count = port.read(memory, 4096, SLOT, lengths);
+    const count = port.read(memory, 4096, SLOT, lengths, segments);
     let out = 0;
     for (let i = 0; i < count; i++) {
       const at = 4096 + i * SLOT;
@@ -80,7 +81,7 @@ test("the kernel pings an address behind a TAP in another namespace", { skip }, 
       outLengths[out++] = lengths[i];
     }
     answered += out;
-    assert.equal(port.write(memory, outOffsets, outLengths, out), out);
+    assert.equal(port.write(memory, outOffsets, outLengths, out, segments.fill(0)), out);
   });
   const ping = spawn("ip", ["netns", "exec", netns, "ping", "-c", "3", "-i", "0.2", "-W", "5", "10.99.0.2"]);
   let output = "";
@@ -100,15 +101,23 @@ test("reading without frames gives none, a name too long and a missing namespace
 }, () => {
   const port = TapPort.open({ name: "", netns });
   assert.match(port.name, /^tap\d+$/);
-  assert.equal(port.read(new Uint8Array(SLOT), 0, SLOT, new Uint32Array(1)), 0);
-  assert.throws(() => port.read(new Uint8Array(SLOT - 1), 0, SLOT, new Uint32Array(1)), RangeError);
-  assert.throws(() => port.write(new Uint8Array(60), Uint32Array.of(1), Uint32Array.of(60), 1), RangeError);
+  assert.equal(port.read(new Uint8Array(SLOT), 0, SLOT, new Uint32Array(1), new Uint32Array(1)), 0);
+  assert.throws(
+    () => port.read(new Uint8Array(SLOT - 1), 0, SLOT, new Uint32Array(1), new Uint32Array(1)),
+    RangeError,
+  );
+  assert.throws(
+    () => port.write(new Uint8Array(60), Uint32Array.of(1), Uint32Array.of(60), 1, Uint32Array.of(0)),
+    RangeError,
+  );
   port.close();
   const isDeviceError = (message: RegExp) => (error: unknown) =>
     error instanceof MegaflowError && error.code === "EFILE" && message.test(error.message);
   assert.throws(() => TapPort.open({ name: "x".repeat(16) }), isDeviceError(/at most 15 bytes/));
   assert.throws(
     () => TapPort.open({ name: "mftap", netns: "megaflow-none" }),
-    isDeviceError(/^TAP device mftap in \/var\/run\/netns\/megaflow-none: No such file or directory$/),
+    isDeviceError(
+      /^TAP device mftap in network namespace megaflow-none: there is no such network namespace \(ip netns add megaflow-none\)$/,
+    ),
   );
 });

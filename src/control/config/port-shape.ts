@@ -77,6 +77,8 @@ export const DEVICE_FIELDS = {
     oneOf("tap", "af-packet", "pcap-live", "internal", "patch", "capture", "dummy", ...TUNNEL_TYPES),
   ),
   netns: optional(text),
+  /** The longest IP packet that is sent; a tap's interface gets it. */
+  mtu: optional(whole(68, 65_521)),
   /** patch: the name of the other end. */
   peer: optional(text),
   /** capture: the file to play, and how many times as fast as it was recorded. */

@@ -1,0 +1,113 @@
+// What ports on interfaces of the system have in common: frames go in and out of memory that the caller owns, through native-shim.
+import { closeSync, existsSync } from "node:fs";
+import { MegaflowError } from "../lib/errors.ts";
+import type { Device, Link } from "./device.ts";
+import { loadNativeShim, type NativeShim, type Opened, type Watch } from "./native-shim.ts";
+
+/** The path of a network namespace: a name of `ip netns`, or a path already. */
+export function netnsPath(netns: string): string {
+  return netns.includes("/") ? netns : `/var/run/netns/${netns}`;
+}
+
+export abstract class SystemDevice implements Device {
+  /** The interface's name in its namespace. */
+  readonly name: string;
+  readonly segmenting = true;
+  protected readonly shim: NativeShim;
+  protected readonly opened: Opened;
+  #watch: Watch | null = null;
+
+  protected constructor(shim: NativeShim, opened: Opened) {
+    this.shim = shim;
+    this.opened = opened;
+    this.name = opened.name;
+  }
+
+  abstract read(
+    memory: Uint8Array,
+    offset: number,
+    slotSize: number,
+    lengths: Uint32Array,
+    segments: Uint32Array,
+  ): number;
+  abstract write(
+    memory: Uint8Array,
+    offsets: Uint32Array,
+    lengths: Uint32Array,
+    count: number,
+    segments: Uint32Array,
+  ): number;
+  abstract link(): Link | null;
+
+  /** Calls back whenever frames wait. One callback for a port; it keeps the process alive until close(). */
+  onReadable(callback: () => void): void {
+    if (this.#watch !== null) this.shim.unwatch(this.#watch);
+    this.#watch = this.shim.watch(this.opened.fd, callback);
+  }
+
+  close(): void {
+    if (this.#watch !== null) this.shim.unwatch(this.#watch);
+    this.#watch = null;
+    closeSync(this.opened.fd);
+    if (this.opened.control !== this.opened.fd) closeSync(this.opened.control);
+  }
+}
+
+/** What opens a device: the shim's function, and what is said when the system refuses. */
+export interface Opening {
+  readonly what: "TAP device" | "interface";
+  readonly name: string;
+  readonly netns: string | undefined;
+  /** "" or the capability that the system asks for. */
+  readonly capability: "CAP_NET_ADMIN" | "CAP_NET_RAW";
+}
+
+/** Opens it. Throws MegaflowError EFILE with what is missing and what helps. */
+export function openDevice(
+  { what, name, netns, capability }: Opening,
+  open: (shim: NativeShim, netns: string | null) => Opened,
+): readonly [NativeShim, Opened] {
+  const shim = loadNativeShim();
+  const path = netns === undefined ? null : netnsPath(netns);
+  const fail = (words: string): never => {
+    throw new MegaflowError(
+      "EFILE",
+      `${what} ${name}${netns === undefined ? "" : ` in network namespace ${netns}`}: ${words}`,
+    );
+  };
+  if (path !== null && !existsSync(path)) {
+    const hint = netns!.includes("/") ? "" : ` (ip netns add ${netns})`;
+    fail(`there is no such network namespace${hint}`);
+  }
+  if (what === "TAP device" && !existsSync("/dev/net/tun")) {
+    fail("there is no /dev/net/tun (modprobe tun; in a container: --device /dev/net/tun)");
+  }
+  try {
+    return [shim, open(shim, path)];
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "EPERM" || code === "EACCES") {
+      const wanted = path === null ? capability : `CAP_SYS_ADMIN and ${capability}`;
+      fail(
+        `not permitted: run as root, or: setcap ${capability.toLowerCase()}+ep $(readlink -f $(which node)); wants ${wanted}`,
+      );
+    }
+    if (code === "ENODEV") {
+      const where = netns === undefined || netns.includes("/") ? "ip" : `ip -n ${netns}`;
+      fail(`there is no such interface (${where} link add ${name} type veth peer name ...)`);
+    }
+    if (code === "EBUSY") fail("another process has it open");
+    throw deviceError(error);
+  }
+}
+
+/** The shim's errors as ours; anything else is a bug and stays what it is. */
+export function deviceError(error: unknown): unknown {
+  // EBADFD, what a deleted interface gives, has no name in libuv.
+  const isSystems =
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    /^(E[A-Z]|Unknown system error)/.test(error.code);
+  return isSystems ? new MegaflowError("EFILE", error.message) : error;
+}
