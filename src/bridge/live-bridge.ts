@@ -4,8 +4,8 @@ import { BATCH_MAX, MAX_FRAME } from "../datapath/abi.ts";
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
 import type { Flow } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { DEVICE_FRAMES_MAX, type Device } from "../port/device.ts";
-import { segments as cutSegments } from "../port/segmentation.ts";
+import { DEVICE_FRAMES_MAX, type Device, SEGMENT_UNKNOWN } from "../port/device.ts";
+import { segments as cutSegments, segmentOf } from "../port/segmentation.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
 import { LiveTunnels } from "./live-tunnels.ts";
 import { dropNote } from "./replay-output.ts";
@@ -97,17 +97,28 @@ export class LiveBridge implements FrameSink {
     return [...attached, ...this.tunnels.counters()].sort((a, b) => a.no - b.no);
   }
 
-  /** Takes a frame that came by a tunnel; it moves with runStaged() at the latest. */
-  stage(data: Uint8Array, offset: number, length: number, inPort: number, tunnel: Flow): void {
+  /** Takes a frame that came by a tunnel; it moves with runStaged() at the latest. `segment` as in Device.read, or SEGMENT_UNKNOWN. */
+  stage(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    inPort: number,
+    tunnel: Flow,
+    segment: number,
+  ): void {
     const { datapath } = this.bridge;
     const stage = () => datapath.stage(data, offset, length, length, inPort, this.#now(), tunnel);
-    if (stage()) return;
-    this.runStaged();
-    stage();
+    if (!stage()) {
+      this.runStaged();
+      stage();
+    }
+    this.#segments[datapath.staged - 1] = segment;
   }
 
   runStaged(): void {
-    if (this.bridge.datapath.staged > 0) this.bridge.run(this);
+    if (this.bridge.datapath.staged === 0) return;
+    this.bridge.run(this);
+    this.#segments.fill(0);
   }
 
   #open(attached: Attached): void {
@@ -154,10 +165,7 @@ export class LiveBridge implements FrameSink {
   #receive(attached: Attached): void {
     for (let read = 0; read < READS_A_TURN && attached.device !== null; read++) {
       const count = this.#read(attached);
-      if (count > 0) {
-        this.bridge.run(this);
-        this.#segments.fill(0);
-      }
+      this.runStaged();
       if (count < DEVICE_FRAMES_MAX) return;
     }
   }
@@ -222,7 +230,12 @@ export class LiveBridge implements FrameSink {
     }
     const attached = this.#ports.get(no);
     if (attached === undefined) return;
-    const segment = this.#segments[frame]!;
+    let segment = this.#segments[frame]!;
+    if (segment === SEGMENT_UNKNOWN)
+      segment =
+        length > attached.frameMax
+          ? segmentOf(memory.subarray(offset, offset + length), attached.frameMax)
+          : 0;
     if (length > attached.frameMax && !this.#fits(attached, memory, offset, length, segment)) return;
     this.#queue(attached, memory, offset, length, segment);
   }

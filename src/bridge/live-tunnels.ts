@@ -7,6 +7,7 @@ import { hashSymmetricL4 } from "../pipeline/hash-fields.ts";
 import type { Port } from "../pipeline/port-table.ts";
 import type { TunnelOptions, TunnelType } from "../pipeline/tunnel-options.ts";
 import { TunnelPorts } from "../pipeline/tunnel-ports.ts";
+import { SEGMENT_UNKNOWN } from "../port/device.ts";
 import type { Underlay } from "../port/underlay.ts";
 import type { LiveBridge, PortCounters } from "./live-bridge.ts";
 
@@ -83,12 +84,12 @@ export class LiveTunnels {
     const tunnel = this.#tunnels.get(this.#receiver.receive(type, dstPort, key)?.no ?? 0);
     if (tunnel === undefined) return "no port";
     const length = payload.length - start;
-    // Of a node that is another namespace of this machine.
-    completeChecksum(payload.subarray(start));
+    // Of a node that is another namespace of this machine, which leaves it to us to cut large segments too.
+    const segment = completeChecksum(payload.subarray(start)) ? SEGMENT_UNKNOWN : 0;
     tunnel.counters.rxFrames++;
     tunnel.counters.rxBytes += length;
     tunnel.tap?.(payload, start, length);
-    this.#live.stage(payload, start, length, tunnel.port.no, key);
+    this.#live.stage(payload, start, length, tunnel.port.no, key, segment);
     return null;
   }
 }

@@ -46,3 +46,5 @@ export interface Device {
 
 /** Frames one read or write moves at most. */
 export const DEVICE_FRAMES_MAX = 64;
+/** In place of a segment's payload, of a frame that may stand for several, nobody knows of what size. */
+export const SEGMENT_UNKNOWN = 0xffff;

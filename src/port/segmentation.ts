@@ -38,6 +38,12 @@ export function segments(frame: Uint8Array, size: number): Uint8Array[] | null {
   return cut;
 }
 
+/** The payload of the largest segment of a frame that is at most `frameMax` bytes; 0 where it cannot be cut. */
+export function segmentOf(frame: Uint8Array, frameMax: number): number {
+  const headers = findHeaders(frame);
+  return headers === null ? 0 : Math.max(0, frameMax - headers.payload);
+}
+
 function findHeaders(frame: Uint8Array): Headers | null {
   if (frame.length < ETHERNET) return null;
   let l3 = ETHERNET;

@@ -1,0 +1,213 @@
+// `megaflow run` on interfaces that are there already, as they come: nobody turns their offloads off.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ip, Lab, MAIN, missing, ping, type Switch, transfer, up, within } from "./lab.ts";
+
+const skip = missing();
+const ROUNDS = Number(process.env.MEGAFLOW_ROUNDS ?? 20);
+const BYTES = 20_000_000;
+
+/** What real programs send is tracked, and so has its checksum verified. */
+const TRACKED = `
+priority=1 actions=NORMAL
+tcp,priority=9,actions=ct(table=1)
+table=1,tcp,ct_state=+new+trk actions=ct(commit),NORMAL
+table=1,tcp,ct_state=+est+trk actions=NORMAL
+`;
+
+/** A namespace at the end of a cable into the switch's namespace, where the cable's other end is called `port`. */
+function plugIn(lab: Lab, node: string, port: string, address?: string): string {
+  const netns = lab.namespace(port);
+  ip("-n", node, "link", "add", port, "type", "veth", "peer", "name", "eth", "netns", netns);
+  ip("-n", node, "link", "set", port, "up");
+  if (address === undefined) ip("-n", netns, "link", "set", "eth", "up");
+  else up(netns, "eth", address);
+  return netns;
+}
+
+const YAML = (...ports: string[]) =>
+  `bridges: { br0: { fail_mode: secure, flows: br0.flows, ports: [ ${ports.join(", ")} ] } }`;
+
+test("TCP between veths, and between a veth and a TAP, with large segments whole and tracked", {
+  skip,
+}, async () => {
+  const lab = new Lab("veth");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    const blue = plugIn(lab, node, "blue", "10.78.0.2");
+    const green = lab.namespace("green");
+    lab.write("br0.flows", TRACKED);
+    const run = await lab.run(
+      node,
+      YAML(
+        "{ no: 1, name: red, type: af-packet }",
+        "{ no: 2, name: blue, type: af-packet, record: blue.pcap }",
+        `{ no: 3, name: green, type: tap, netns: ${green} }`,
+      ),
+    );
+    up(green, "green", "10.78.0.3");
+    ping(red, "10.78.0.2");
+    await transfer(red, blue, "10.78.0.2", BYTES);
+    await transfer(blue, green, "10.78.0.3", BYTES);
+    await transfer(green, red, "10.78.0.1", BYTES);
+    const { red: counters } = await run.counters();
+    assert.ok(counters!.rxBytes! > BYTES);
+    assert.ok(counters!.rxFrames! < BYTES / 3000, `${counters!.rxFrames} frames: segments came one by one`);
+    assert.equal(counters!.txTooLong, 0);
+  } finally {
+    await lab.end();
+  }
+});
+
+test("VLAN tags that the system has taken out are in the frame, large segments too", { skip }, async () => {
+  const lab = new Lab("vlan");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    const blue = plugIn(lab, node, "blue", "10.78.0.2");
+    ip("-n", node, "link", "add", "left", "type", "veth", "peer", "name", "right");
+    ip("-n", node, "link", "set", "left", "up");
+    ip("-n", node, "link", "set", "right", "up");
+    lab.write("br0.flows", "actions=NORMAL\n");
+    lab.write("br1.flows", "priority=1,actions=drop\ndl_vlan=7 actions=NORMAL\nin_port=2 actions=NORMAL\n");
+    await lab.run(
+      node,
+      `
+bridges:
+  br0:
+    flows: br0.flows
+    ports: [ { no: 1, name: red, type: af-packet, tag: 7 }, { no: 2, name: left, type: af-packet, trunks: [7] } ]
+  br1:
+    flows: br1.flows
+    ports: [ { no: 1, name: right, type: af-packet, trunks: [7] }, { no: 2, name: blue, type: af-packet, tag: 7 } ]
+`,
+    );
+    ping(red, "10.78.0.2");
+    await transfer(red, blue, "10.78.0.2", BYTES);
+    await transfer(blue, red, "10.78.0.1", BYTES);
+  } finally {
+    await lab.end();
+  }
+});
+
+test("frames longer than a port takes are not sent, and counted; an interface that is down moves nothing", {
+  skip,
+}, async () => {
+  const lab = new Lab("mtu");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    const blue = plugIn(lab, node, "blue", "10.78.0.2");
+    lab.write("br0.flows", "actions=NORMAL\n");
+    const run = await lab.run(
+      node,
+      YAML("{ no: 1, name: red, type: af-packet }", "{ no: 2, name: blue, type: af-packet, mtu: 1000 }"),
+    );
+    ping(red, "10.78.0.2", "-s", "972");
+    assert.notEqual(
+      within(red, "ping", "-c", "2", "-i", "0.1", "-W", "1", "-s", "973", "10.78.0.2").status,
+      0,
+    );
+    assert.equal((await run.counters()).blue!.txTooLong, 2);
+
+    ip("-n", blue, "link", "set", "eth", "down");
+    await within(red, "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.78.0.2");
+    assert.equal(Number((await run.counters()).blue!.up), 0);
+    ip("-n", blue, "link", "set", "eth", "up");
+    ping(red, "10.78.0.2");
+    assert.doesNotMatch(run.said, /is gone/);
+  } finally {
+    await lab.end();
+  }
+});
+
+test(`an interface that is removed and made again is attached again, ${ROUNDS} times`, { skip }, async () => {
+  const lab = new Lab("again");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    plugIn(lab, node, "still", "10.78.0.3");
+    const blue = plugIn(lab, node, "blue");
+    lab.write("br0.flows", "actions=NORMAL\n");
+    const run: Switch = await lab.run(
+      node,
+      YAML(
+        "{ no: 1, name: red, type: af-packet }",
+        "{ no: 2, name: blue, type: af-packet }",
+        "{ no: 3, name: still, type: af-packet }",
+      ),
+    );
+    for (let round = 0; round < ROUNDS; round++) {
+      const from = run.said.length;
+      ip("-n", node, "link", "del", "blue");
+      // At once, too: the new interface has the old one's name.
+      if (round % 2 === 0) await run.until(/blue: is gone: /, from);
+      ip("-n", node, "link", "add", "blue", "type", "veth", "peer", "name", "eth", "netns", blue);
+      ip("-n", node, "link", "set", "blue", "up");
+      up(blue, "eth", "10.78.0.2");
+      await run.until(/blue: is back/, from);
+      ip("-n", red, "neigh", "flush", "all");
+      const pinged = within(red, "ping", "-c", "5", "-i", "0.1", "-W", "1", "-w", "5", "10.78.0.2");
+      assert.match(pinged.stdout, /[1-5] received/);
+    }
+    ping(red, "10.78.0.3");
+    const before = cpuTicks(run);
+    await sleep(500);
+    assert.ok(cpuTicks(run) - before < 25, "it spins");
+  } finally {
+    await lab.end();
+  }
+});
+
+/** Hundredths of a second that the switch has worked. */
+function cpuTicks(run: Switch): number {
+  const stat = spawnSync("cat", [`/proc/${run.process.pid}/stat`], { encoding: "utf8" }).stdout;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+test("what is missing is said in one line, and what helps", { skip }, () => {
+  const lab = new Lab("errors");
+  try {
+    const node = lab.namespace("node");
+    lab.write("br0.flows", "");
+    const runs = (port: string, ...before: string[]) => {
+      const file = lab.write("lab.yaml", YAML(`{ no: 1, ${port} }`));
+      const [program, ...args] = [...before, process.execPath, MAIN, "run", file];
+      return spawnSync(program!, args, { encoding: "utf8", timeout: 20_000 });
+    };
+    const without = (capabilities: string) => ["setpriv", "--bounding-set", capabilities];
+    for (const [port, words, ...before] of [
+      ["name: nix, type: af-packet", /interface nix: there is no such interface \(ip link add nix /],
+      [
+        `name: nix, type: af-packet, netns: ${node}`,
+        /nix in network namespace errors-.*: there is no such interface \(ip -n errors-/,
+      ],
+      [
+        "name: t, type: tap, netns: megaflow-nix",
+        /t in network namespace megaflow-nix: there is no such network namespace \(ip netns add megaflow-nix\)/,
+      ],
+      [
+        "name: mfnix, type: tap",
+        /TAP device mfnix: not permitted: .*CAP_NET_ADMIN/,
+        ...without("-net_admin"),
+      ],
+      ["name: lo, type: af-packet", /interface lo: not permitted: .*CAP_NET_RAW/, ...without("-net_raw")],
+      [
+        `name: lo, type: af-packet, netns: ${node}`,
+        /not permitted: .*CAP_SYS_ADMIN/,
+        ...without("-sys_admin"),
+      ],
+    ] as const) {
+      const { status, stderr } = runs(port, ...before);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, words);
+      assert.equal(stderr.trim().split("\n").length, 1, stderr);
+    }
+  } finally {
+    lab.end();
+  }
+});
