@@ -51,14 +51,15 @@ export function register(program: Command): void {
       `
 Ports, by their type:
   tap        a TAP device, made in the network namespace netns: or in ours, gone with this process
-  internal   the same, as the bridge's own interface (the default for the port LOCAL)
+  af-packet  an interface that is there, in the namespace netns: or in ours
+  internal   a TAP device, as the bridge's own interface (the default for the port LOCAL)
   patch      one end of a link between two bridges; peer: names the other end
   capture    plays file:, speed: times as fast as it was recorded
   dummy      takes everything and gives nothing
   vxlan, geneve
              a tunnel over UDP: remote_ip:, local_ip: and key:, each fixed or flow; dst_port:, tos:, ttl:, csum:, df_default:
   gre        a tunnel over IPv4 (needs the package raw-socket)
-Any port may have record: FILE, a capture of all that passes.
+Any port may have record: FILE, a capture of all that passes, and mtu:, the longest IP packet that is sent there.
 
 Signals: INT and TERM end the run (exit status 0); HUP reads the flow, group and meter files again: all of them take effect or,
 when one is bad, none; USR1 prints statistics on standard error.
@@ -223,8 +224,8 @@ function statisticsText(s: Statistics): string {
       `${n(s.cache.megaflow)} megaflow, ${n(s.cache.upcall)} upcalls`,
     ...s.ports.map(
       (p) =>
-        `  ${p.no} ${p.name}${p.attached ? "" : " (gone)"}: received ${n(p.rxFrames)} (${n(p.rxBytes)} bytes), ` +
-        `sent ${n(p.txFrames)} (${n(p.txBytes)} bytes), not sent ${n(p.txDropped)}`,
+        `  ${p.no} ${p.name}${p.attached ? (p.up ? "" : " (down)") : " (gone)"}: received ${n(p.rxFrames)} (${n(p.rxBytes)} bytes), ` +
+        `sent ${n(p.txFrames)} (${n(p.txBytes)} bytes), not sent ${n(p.txDropped)}${p.txTooLong === 0 ? "" : ` (${n(p.txTooLong)} too long)`}`,
     ),
     ...Object.entries(s.drops).map(([reason, count]) => `  dropped, ${reason}: ${n(count)}`),
   ];
