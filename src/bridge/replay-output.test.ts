@@ -10,7 +10,13 @@ test("a folder used again keeps no port's capture of the run before, and all tha
   try {
     for (const name of ["port-9.pcap", "port-x.pcap", "notes.txt"]) writeFileSync(join(dir, name), "old");
     new ReplayOutput(dir, [1]).close();
-    assert.deepEqual(readdirSync(dir).sort(), ["notes.txt", "port-1.pcap", "port-x.pcap", "verdicts.jsonl"]);
+    assert.deepEqual(readdirSync(dir).sort(), [
+      "flow-removed.txt",
+      "notes.txt",
+      "port-1.pcap",
+      "port-x.pcap",
+      "verdicts.jsonl",
+    ]);
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -54,13 +54,21 @@ function hexDigit(c: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-const IPV4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/;
+const IPV4 = /^([+-]?\d+)\.([+-]?\d+)\.([+-]?\d+)\.([+-]?\d+)$/;
+
+/** What OVS's scanner keeps of a number in 8 bits. */
+function toByte(text: string): number {
+  return text.length < 10 ? Number(text) & 0xff : Number(BigInt(text) & 0xffn);
+}
+
+/** A mask, whatever follows it. */
+const IPV4_PREFIX = /^[+-]?\d+\.[+-]?\d+\.[+-]?\d+\.[+-]?\d+/;
 
 /** Reads a dotted IPv4 address into 4 bytes at `at`; false when it is none. A number above 255 is cut to 8 bits, as OVS does. */
 export function parsePlainIpv4(text: string, out: Uint8Array, at = 0): boolean {
   const m = IPV4.exec(text);
   if (m === null) return false;
-  for (let i = 0; i < 4; i++) out[at + i] = Number(m[i + 1]);
+  for (let i = 0; i < 4; i++) out[at + i] = toByte(m[i + 1]!);
   return true;
 }
 
@@ -74,15 +82,16 @@ export function parseIpv4(text: string, value: Uint8Array, mask: Uint8Array): vo
     }
   } else if (parsePlainIpv4(text.slice(0, slash), value)) {
     const rest = text.slice(slash + 1);
-    if (/^[+-]?\d+$/.test(rest)) {
-      const prefix = Number(rest);
+    if (parsePlainIpv4(rest, mask)) return;
+    const digits = /^[+-]?\d+/.exec(rest);
+    if (digits !== null && !IPV4_PREFIX.test(rest)) {
+      const prefix = Number(BigInt.asIntN(32, BigInt(digits[0])));
       if (prefix < 0 || prefix > 32) {
         throw new MegaflowError("ETEXT", `${text}: IPv4 network prefix bits not between 0 and 32, inclusive`);
       }
       fillPrefix(mask, 4, prefix);
-      return;
+      if (digits[0] === rest) return;
     }
-    if (parsePlainIpv4(rest, mask)) return;
   }
   throw new MegaflowError("ETEXT", `${text}: invalid IP address`);
 }
@@ -94,6 +103,8 @@ export function formatIpv4Masked(value: Uint8Array, mask: Uint8Array, at: number
   return `${formatIpv4(value, at)}/${bits >= 0 ? bits : formatIpv4(mask, at)}`;
 }
 
+const IPV6_LETTERS = /^[0-9a-fA-F:.]{1,46}/;
+
 /** Reads `addr`, `addr/prefix` or `addr/mask` into 16 bytes each. Throws ETEXT in OVS's words. */
 export function parseIpv6(text: string, value: Uint8Array, mask: Uint8Array): void {
   const slash = text.indexOf("/");
@@ -104,8 +115,9 @@ export function parseIpv6(text: string, value: Uint8Array, mask: Uint8Array): vo
     }
   } else if (parsePlainIpv6(text.slice(0, slash), value)) {
     const rest = text.slice(slash + 1);
-    if (/^[+-]?\d+$/.test(rest)) {
-      const prefix = Number(rest);
+    const digits = /^[+-]?\d+/.exec(rest);
+    if (digits !== null) {
+      const prefix = Number(BigInt.asIntN(32, BigInt(digits[0])));
       if (prefix < 0 || prefix > 128) {
         throw new MegaflowError(
           "ETEXT",
@@ -113,10 +125,14 @@ export function parseIpv6(text: string, value: Uint8Array, mask: Uint8Array): vo
         );
       }
       fillPrefix(mask, 16, prefix);
-      return;
+      if (digits[0] === rest) return;
+    } else {
+      const given = IPV6_LETTERS.exec(rest);
+      if (given !== null && !parsePlainIpv6(given[0], mask)) {
+        throw new MegaflowError("ETEXT", `${text}: Invalid IPv6 mask`);
+      }
+      if (given?.[0] === rest) return;
     }
-    if (parsePlainIpv6(rest, mask)) return;
-    if (/^[0-9a-fA-F:.]+$/.test(rest)) throw new MegaflowError("ETEXT", `${text}: Invalid IPv6 mask`);
   }
   throw new MegaflowError("ETEXT", `${text}: invalid IPv6 address`);
 }
@@ -133,7 +149,7 @@ export function parsePlainIpv6(text: string, out: Uint8Array): boolean {
       text
         .slice(lastColon + 1)
         .split(".")
-        .some((n) => n.length > 3 || Number(n) > 255)
+        .some((n) => !/^(?:0|[1-9]\d{0,2})$/.test(n) || Number(n) > 255)
     )
       return false;
     tail.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!);

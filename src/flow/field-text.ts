@@ -114,7 +114,7 @@ export function formatFieldValue(field: Field, value: Uint8Array, mask: Uint8Arr
     case "ipv6":
       return formatIpv6Masked(value, mask ?? ALL_ONES, 0);
     case "ct_state":
-      return formatFlagsMasked(CT_STATE_NAMES, number, mask === null ? 0xffff : ones, 0xffff);
+      return formatFlagsMasked(CT_STATE_NAMES, number, mask === null ? -1 : ones, 0xffff);
     case "tcp_flags":
       return formatFlagsMasked(TCP_FLAG_NAMES, number, ones & 0xfff, 0xfff);
     case "tunnel_flags":
@@ -231,8 +231,7 @@ function parsePacketType(text: string, value: Uint8Array): void {
   }
 }
 
-const INTEGER_PREFIX = /^(?:0[xX][0-9a-fA-F]*|[+-]?\d+)/;
-const INTEGER = /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))[ \t\r\n]*$/;
+const INTEGER_PREFIX = /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
 const SMALL = /^(?:0|[1-9]\d{0,8})$/;
 
 /**
@@ -280,14 +279,23 @@ function parseIntegers(field: Field, text: string, value: Uint8Array, mask: Uint
 }
 
 function parseOne(field: Field, text: string, part: string, what: string, out: Uint8Array): void {
-  if (!INTEGER.test(part)) throw new MegaflowError("ETEXT", `${text}: bad syntax for ${field.name} ${what}`);
-  if (!parseInteger(part, field.valueSize, out)) {
+  // A number that is too large is an error whatever follows it.
+  const digits = INTEGER_START.exec(part);
+  const fits = digits !== null && parseInteger(digits[1]!.replace(BLANKS, ""), field.valueSize, out);
+  if (digits === null || (fits && digits[0].length !== part.length)) {
+    throw new MegaflowError("ETEXT", `${text}: bad syntax for ${field.name} ${what}`);
+  }
+  if (!fits) {
     throw new MegaflowError(
       "ETEXT",
       `${text}: ${what} too large for ${field.valueSize}-byte field ${field.name}`,
     );
   }
 }
+
+/** Hexadecimal digits may stand apart. */
+const INTEGER_START = /^[ \t\r\n]*(0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
+const BLANKS = /[ \t\r\n]+/g;
 
 /** All bits zero or all bits one. */
 function isUniform(bytes: Uint8Array, size: number): boolean {

@@ -31,6 +31,8 @@ export function formatFlags(set: FlagNames, flags: number): string {
   for (let i = 0; i < set.names.length; i++) {
     if (flags & (1 << i)) text += (text === "" ? "" : "|") + set.names[i];
   }
+  const others = (flags >>> set.names.length) * 2 ** set.names.length;
+  if (others !== 0) text += `${text === "" ? "" : "|"}0x${others.toString(16)}`;
   return text;
 }
 
@@ -39,7 +41,7 @@ export function formatFlagsMasked(set: FlagNames, flags: number, mask: number, w
   if (mask === whole) return formatFlags(set, flags);
   if (mask === 0) return "0/0";
   let text = "";
-  for (let i = 0; i < 16; i++) {
+  for (let i = 0; i < 32; i++) {
     if (mask & (1 << i)) text += (flags & (1 << i) ? "+" : "-") + (set.names[i] ?? "[Unknown]");
   }
   return text;

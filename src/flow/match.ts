@@ -14,7 +14,7 @@ import {
   VLAN_PCP,
   VLAN_VID,
 } from "./field.ts";
-import { formatFieldValue, getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
+import { formatFieldValue, getInteger, getNumber, parseFieldInto, parseInteger } from "./field-text.ts";
 import { Flow, type Match } from "./flow.ts";
 import * as L from "./layout.ts";
 import { setPresent } from "./option-bits.ts";
@@ -127,6 +127,10 @@ export class MatchBuilder {
 
   /** Matches `field` against OXM bytes. The field's bits in the match are replaced. */
   set(field: Field, value: Uint8Array, mask: Uint8Array): void {
+    if (field === IPV6_LABEL && ((value[1]! & mask[1]! & 0xf0) | (value[0]! & mask[0]!)) !== 0) {
+      this.refusal = "OFPBMC_BAD_VALUE";
+      return;
+    }
     setMatchField(this, field, value, mask);
     if (field.prereq !== "none") this.defaultPacketType();
   }
@@ -149,14 +153,15 @@ export class MatchBuilder {
   /** `reg0[0..15]=5` */
   private addSubfield(key: string, text: string): void {
     const sf = parseSubfield(key);
-    const fits = /^(?:0[xX][0-9a-fA-F]*|[+-]?\d+)$/.test(text) && parseInteger(text, 16, $value);
+    const fits =
+      /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))$/.test(text) &&
+      parseInteger(text, sf.field.valueSize, $value);
     if (!fits) throw new MegaflowError("ETEXT", `${key}: cannot parse integer value: ${text}`);
-    let value = 0n;
-    for (let i = 0; i < 16; i++) value = (value << 8n) | BigInt($value[i]!);
+    const size = sf.field.valueSize;
+    const value = getInteger($value, size);
     if (value >> BigInt(sf.bits) !== 0n) {
-      const size = sf.field.valueSize;
       const shown =
-        size > 16 ? `0x${value.toString(16)}` : formatFieldValue(sf.field, $value.subarray(16 - size, 16));
+        size > 16 ? `0x${value.toString(16)}` : formatFieldValue(sf.field, $value.subarray(0, size));
       throw new MegaflowError("ETEXT", `${key}: value ${shown} does not fit into ${sf.bits} bits`);
     }
     const { field } = sf;
@@ -174,10 +179,11 @@ export class MatchBuilder {
       );
       return;
     }
-    const whole = { field, ofs: 0, bits: field.bits };
+    // vlan_vid has the bit that says there is a tag besides.
+    const whole = { field, ofs: 0, bits: field === VLAN_VID ? 13 : field.bits };
     const ones = ((1n << BigInt(sf.bits)) - 1n) << BigInt(sf.ofs);
     const newMask = readSubfield(this.mask, whole) | ones;
-    if (!field.maskable && newMask !== (1n << BigInt(field.bits)) - 1n) this.uncarriable = true;
+    if (!field.maskable && newMask !== (1n << BigInt(8 * field.valueSize)) - 1n) this.uncarriable = true;
     const newValue = (readSubfield(this.flow, whole) & ~ones) | (value << BigInt(sf.ofs));
     for (let i = 0; i < field.valueSize; i++) {
       const shift = BigInt(8 * (field.valueSize - 1 - i));

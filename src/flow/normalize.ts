@@ -55,7 +55,7 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   if (isIpv4 && mask.get32(L.O_IPV6_LABEL) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   drop(isIpv6, L.O_IPV6_LABEL, 4);
   drop(isMpls, L.O_MPLS_LSE0, 12);
-  drop(dlType === 0x894f, L.O_NSH_FLAGS, 28);
+  refuseNsh(flow, mask, dlType === 0x894f);
   const ctProto = flow.get8(L.O_CT_NW_PROTO) !== 0;
   drop(ctProto, L.O_CT_NW_PROTO, 1);
   drop(ctProto, L.O_CT_TP_SRC, 4);
@@ -75,7 +75,8 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {
     throw new MegaflowError("ETEXT", "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
   }
-  if (!isEthernet && mask.get16(L.O_DL_TYPE) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  if (!isEthernet && (mask.get16(L.O_DL_TYPE) !== 0 || mask.get16(L.O_VLAN0_TCI) !== 0))
+    throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   // Ports are in the first fragment alone, and the original direction's addresses exist for a tracked connection alone.
   if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER && proto !== 1 && proto !== 58) {
     const needsHeader = mask.get32(L.O_TP_SRC) !== 0 || mask.get16(L.O_TCP_FLAGS) !== 0;
@@ -90,6 +91,16 @@ function narrow(flow: Flow, mask: Flow, at: number): void {
   if (mask.get16(at) === 0) return;
   mask.set16(at, 0xffff);
   flow.set8(at, 0);
+}
+
+/** NSH's fields are not dropped, and some values are none. */
+function refuseNsh(flow: Flow, mask: Flow, isNsh: boolean): void {
+  const mdType = flow.get8(L.O_NSH_MDTYPE);
+  const isMdType = mask.get8(L.O_NSH_MDTYPE) === 0 || mdType === 1 || mdType === 2;
+  if (!isMdType || flow.get8(L.O_NSH_TTL) > 63) throw new MegaflowError("ETEXT", "OFPBMC_BAD_VALUE");
+  for (let i = L.O_NSH_FLAGS; i < L.O_NSH_FLAGS + 28; i++) {
+    if (mask.bytes[i] !== 0 && !isNsh) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  }
 }
 
 function checkCt(flow: Flow, mask: Flow, isIpv4: boolean, isIpv6: boolean): void {

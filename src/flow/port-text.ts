@@ -16,13 +16,13 @@ const RESERVED = new Map<string, number>([
 ]);
 const RESERVED_NAMES = new Map([...RESERVED].map(([name, no]) => [no, name]));
 
-const NUMBER = /^[ \t]*[+-]?\d+$/;
+const NUMBER = /^[ \t\r\n]*[+]?\d+$/;
 
 /** The port of a text: a number, the name of a reserved port in any case, or a name that `ports` knows. */
 export function parsePort(text: string, ports?: PortResolver): number | undefined {
   if (NUMBER.test(text)) {
     const no = Number(text);
-    if (no >= 0 && no <= 0xffff) return Math.abs(no);
+    if (no <= 0xffff) return no;
     return no >= 0xffffff00 && no <= 0xffffffff ? no & 0xffff : undefined;
   }
   const upper = text.toUpperCase();

@@ -41,12 +41,10 @@ export function parseSubfieldPrefix(text: string): { subfield: Subfield; rest: s
   };
 }
 
-/** A decimal number as scanf's %d stores it: held to 64 bits, then cut to 32. */
+/** A decimal number as OVS scans it: what does not fit into 32 bits is lost. */
 function toInt(text: string): number {
   if (text.length < 10) return Number(text);
-  const value = BigInt(text.replace("+", ""));
-  const limit = (1n << 63n) - 1n;
-  return Number(BigInt.asIntN(32, value > limit ? limit : value < -limit - 1n ? 0n : value));
+  return Number(BigInt.asIntN(32, BigInt(text)));
 }
 
 /** Parses a text that is one subfield. Throws ETEXT in OVS's words. */

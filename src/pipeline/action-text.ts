@@ -1,8 +1,8 @@
 // OpenFlow actions between text and the Action union, as ovs-actions(7) describes and OVS 3.1 behaves.
 //
 // Parsing has three steps, in OVS's order, so that its first complaint is ours: every action by its own parser (by family,
-// in action-text/), then what an action list may hold (action-text/verify.ts), then, when the flow's match is known, whether
-// the actions fit the packets that match (action-text/check.ts).
+// in action-text/), then what an action list may hold (action-text/verify.ts), then, by those who know the flow's match,
+// whether the actions fit the packets that match (action-text/check.ts).
 
 import { parsePort } from "../flow/port-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
@@ -32,9 +32,11 @@ export function parseActions(text: string, context: ActionContext = {}): Action[
   const base = (context.column ?? 1) - 1;
   const actions = parseList(text, base, null, context);
   if (context.match !== undefined) {
-    const { error, refusal } = checkActions(actions, context);
-    const message = error === null ? refusal : `actions are invalid with specified match (${error})`;
-    if (message !== null) throw new MegaflowError("ETEXT", message, { column: base + 1 });
+    const { error, inOld, inNew, refusalOld, refusalNew } = checkActions(actions, context);
+    const isTaken = (inNew && refusalNew === null) || (inOld && refusalOld === null);
+    const words = error === null ? (inNew ? refusalNew : refusalOld) : inconsistent(error);
+    if (words !== null && (error !== null || !isTaken))
+      throw new MegaflowError("ETEXT", words, { column: base + 1 });
   }
   const { tlvMap } = context;
   if (tlvMap === undefined || tlvMap === null) return actions;
@@ -43,6 +45,11 @@ export function parseActions(text: string, context: ActionContext = {}): Action[
   } catch (error) {
     throw error instanceof MegaflowError ? error.at({ column: base + 1 }) : error;
   }
+}
+
+/** The words for a hard error of actions that do not fit their match. */
+export function inconsistent(error: string): string {
+  return `actions are invalid with specified match (${error})`;
 }
 
 /** The actions in OVS's spelling, comma separated, `drop` when there are none; see action-text/format.ts for `spelling`. */
@@ -124,10 +131,8 @@ const PARSERS: ReadonlyMap<string, ActionParser> = new Map<string, ActionParser>
   ["ct", parseCt],
   [
     "nat",
-    (at) => {
-      parseNat(at);
-      throw at.errorAtKey('Cannot have NAT action outside of "ct" action');
-    },
+    // verifyActions has it inside ct alone.
+    (at) => ({ type: "nat", nat: parseNat(at) }),
   ],
   ["ct_clear", plain({ type: "ct_clear" })],
   ["clone", (at, _, nested) => ({ type: "clone", actions: nested(at.value, at.valueAt, "clone") })],

@@ -77,6 +77,10 @@ export type Action =
       readonly field: Field;
       readonly value: Uint8Array;
       readonly mask: Uint8Array;
+      /** The value as it was written, when it has bits outside the mask, which OpenFlow 1.5 refuses; absent otherwise. */
+      readonly unmasked?: bigint;
+      /** Value and mask as they were written, when they are wider or narrower than the field is in the flow key; absent otherwise. */
+      readonly narrow?: { readonly value: bigint; readonly mask: bigint };
     }
   /** `load:value->dst`, printed differently from set_field and otherwise the same thing. */
   | { readonly type: "load"; readonly dst: Subfield; readonly value: bigint }
@@ -114,9 +118,13 @@ export type Action =
       /** Table of recirculation, null when there is none. */
       readonly table: number | null;
       readonly alg: "ftp" | "tftp" | null;
+      /** `nat` given before anything else. */
       readonly nat: NatSpec | null;
+      /** The rest: what stands in exec(...), and every other nat. */
       readonly exec: readonly Action[];
     }
+  /** Inside a ct's `exec` alone. The last nat counts. */
+  | { readonly type: "nat"; readonly nat: NatSpec }
   | { readonly type: "ct_clear" }
   | {
       readonly type: "learn";
@@ -205,6 +213,11 @@ export interface FlowMod {
   readonly outPort: number;
   /** Restricts delete; null when not given. */
   readonly outGroup: number | null;
+  /**
+   * Only OpenFlow 1.0 takes the flow: a modify then gives its cookie and adds a flow where it finds none. Absent for the
+   * others, which mean what they do over 1.5.
+   */
+  readonly asOpenFlow10?: true;
 }
 
 export type GroupType = "all" | "select" | "indirect" | "fast_failover";

@@ -209,6 +209,8 @@ function compileAction(action: Action): Step {
         arg: typeof action.zone === "number" ? action.zone : 0,
         sub: [...(action.nat === null ? [] : [new Step(S_NAT, action)]), ...compileActions(action.exec)],
       });
+    case "nat":
+      return new Step(S_NAT, action);
     case "ct_clear":
       return new Step(S_CT_CLEAR, action);
     case "learn":

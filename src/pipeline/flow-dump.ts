@@ -1,8 +1,11 @@
 // Rules in the words of `ovs-ofctl -O OpenFlow15 dump-flows BRIDGE --no-names`.
 
+import type { Match } from "../flow/flow.ts";
+import { O_VLAN0_TCI } from "../flow/layout.ts";
 import { formatMatch } from "../flow/match-text.ts";
 import { formatPort } from "../flow/port-text.ts";
 import type { TlvMap } from "../flow/tlv-map.ts";
+import { completeTag } from "../flow/vlan-match.ts";
 import { withoutPlaces } from "./action-options.ts";
 import { formatActions } from "./action-text.ts";
 import type { Rule } from "./rule.ts";
@@ -77,8 +80,17 @@ function importance(rule: DumpedRule): string {
   return rule.importance === 0 ? "" : `importance=${rule.importance}, `;
 }
 
+/** What only OpenFlow 1.0 can match of a VLAN tag does not come out whole. */
+function asOpenFlow15(match: Match): Match {
+  const mask = match.mask.get16(O_VLAN0_TCI);
+  if ((mask & 0xe000) === 0 || (mask & 0xf000) === 0xf000) return match;
+  const copy = { flow: match.flow.clone(), mask: match.mask.clone() };
+  completeTag(copy);
+  return copy;
+}
+
 function matchAndActions(rule: DumpedRule, tlvMap: TlvMap | null): string {
   const priority = rule.priority === DEFAULT_PRIORITY ? null : rule.priority;
-  const match = formatMatch(rule.match, priority, formatPort, { tlvMap, overWire: true });
+  const match = formatMatch(asOpenFlow15(rule.match), priority, formatPort, { tlvMap, overWire: true });
   return `${match}${match === "" ? "" : " "}actions=${formatActions(withoutPlaces(rule.actions))}`;
 }

@@ -40,10 +40,6 @@ function checkOne(action: Action, groups: GroupTable | null, meters: MeterTable 
     case "meter":
       if (meters !== null && meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
       return;
-    case "controller":
-      if (meters === null || action.meterId === null) return;
-      if (meters.get(action.meterId) === null) refuse("OFPMMFC_INVALID_METER");
-      return;
     case "ct":
       if (typeof action.zone !== "number") checkField(action.zone.field);
       checkSupported(action.exec, groups, meters);

@@ -109,7 +109,7 @@ export class Tables {
       for (const mod of mods) {
         const change = newChange("delete", !mod.resetCounts);
         changes.push(change);
-        this.start(mod, change, nowMs, asOpenFlow10);
+        this.start(mod, change, nowMs, asOpenFlow10 || mod.asOpenFlow10 === true);
       }
     } catch (error) {
       this.publish();
@@ -217,6 +217,7 @@ export class Tables {
     if (mod.tableId < 0 || mod.tableId > TABLE_ALL) refuse("OFPBRC_BAD_TABLE_ID");
     switch (mod.command) {
       case "add":
+        this.checkActions(mod);
         this.add(mod, match.flow, match.mask, change, nowMs);
         return;
       case "modify":
@@ -226,6 +227,7 @@ export class Tables {
         if (old.length > 0) this.checkActions(mod);
         if (old.length > 0) for (const rule of old) this.modify(rule, mod, change, nowMs, asOpenFlow10);
         else if (asOpenFlow10 && mod.newCookie !== null && mod.cookieMask === NO_COOKIE_MASK) {
+          this.checkActions(mod);
           this.add(mod, match.flow, match.mask, change, nowMs);
         }
         return;

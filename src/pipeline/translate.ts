@@ -424,7 +424,7 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
         );
         break;
       case S.S_NAT:
-        ctx.nat = (step.action as Extract<Action, { type: "ct" }>).nat;
+        ctx.nat = (step.action as Extract<Action, { type: "ct" | "nat" }>).nat;
         break;
       case S.S_UNROLL:
         ctx.tableId = step.arg;

@@ -7,13 +7,17 @@ import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { formatMatch, MatchBuilder, normalizeMatch, unknownKey } from "../../flow/match.ts";
 import { parsePort } from "../../flow/port-text.ts";
+import type { TlvMap } from "../../flow/tlv-map.ts";
+import { completeTag, refusalOfTag } from "../../flow/vlan-match.ts";
 import { MegaflowError } from "../../lib/errors.ts";
-import type { FlowMod, FlowModCommand } from "../../pipeline/action.ts";
-import { OFPP_NONE } from "../../pipeline/action.ts";
+import { type Action, type FlowMod, type FlowModCommand, OFPP_NONE } from "../../pipeline/action.ts";
+import { placeOptions } from "../../pipeline/action-options.ts";
+import { asSent } from "../../pipeline/action-text/as-sent.ts";
+import { checkActions } from "../../pipeline/action-text/check.ts";
 import { boundedInteger, readSmallInteger, uint64 } from "../../pipeline/action-text/number.ts";
 import { Scanner } from "../../pipeline/action-text/scan.ts";
 import { tableFromText } from "../../pipeline/action-text/table-text.ts";
-import { type ActionContext, parseActions } from "../../pipeline/action-text.ts";
+import { type ActionContext, inconsistent, parseActions } from "../../pipeline/action-text.ts";
 
 /** Names that text may use instead of numbers. */
 export type FlowTextNames = Pick<ActionContext, "portByName" | "tableByName" | "tlvMap">;
@@ -67,6 +71,7 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   let importance = 0;
   let outPort = OFPP_NONE;
   let outGroup: number | null = null;
+  let hasOutGroup = false;
   let cookie = 0n;
   let cookieMask = 0n;
   // A modify without a cookie leaves the flow's own alone.
@@ -121,6 +126,7 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
       outPort = port;
     } else if (key === "out_group" && isDelete) {
       outGroup = parseOutGroup(at);
+      hasOutGroup = true;
     } else if (!IGNORED.has(key)) {
       throw unknownKey(key, value).at({ column: at.keyAt + 1 });
     }
@@ -129,28 +135,67 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   const match: Match = { flow: builder.flow, mask: builder.mask };
   const uncarriable =
     builder.uncarriable || match.mask.get16(L.O_TUN_TOS) !== 0 || match.mask.get32(L.O_SKB_PRIORITY) !== 0;
-  const isNewer = flags.resetCounts || flags.noPacketCounts || flags.noByteCounts;
+  const isNewer = hasOutGroup || flags.resetCounts || flags.noPacketCounts || flags.noByteCounts;
   const context: ActionContext = {
     ...names,
-    match,
     tableId,
     column: actionsAt + 1,
-    refusal: builder.refusal,
     versions: uncarriable ? "none" : isNewer ? "newer" : "any",
   };
-  const actions = isDelete ? [] : parseActions(line.slice(actionsAt), context);
+  let actions: readonly Action[] = isDelete
+    ? []
+    : parseActions(line.slice(actionsAt), { ...context, tlvMap: null });
   $before.flow.copyFrom(match.flow);
   $before.mask.copyFrom(match.mask);
-  const changed = normalizeMatch(match);
+  let changed = false;
+  let refusal: string | null = null;
+  try {
+    changed = normalizeMatch(match);
+  } catch (error) {
+    if (!(error instanceof MegaflowError)) throw error;
+    refusal = error.message;
+  }
+  // Tunnel options come after the packet type and before the rest.
+  if (match.flow.get32(L.O_PACKET_TYPE) !== 0) refusal ??= builder.refusal;
+  else refusal = builder.refusal ?? refusal;
+  const asWritten: Match = $before;
+  const verdict = checkActions(actions, {
+    ...context,
+    match: asWritten,
+    refusalOld: refusal,
+    refusalNew: refusal ?? refusalOfTag(match),
+  });
+  if (verdict.error !== null) {
+    const message =
+      isDelete && uncarriable
+        ? "none of the usable flow formats (none) is among the allowed flow formats (OpenFlow10,NXM)"
+        : inconsistent(verdict.error);
+    throw new MegaflowError("ETEXT", message, { column: actionsAt + 1 });
+  }
   // What has been recirculated or hashed is the switch's own.
-  if (isAdd && (match.flow.get32(L.O_RECIRC_ID) !== 0 || match.mask.get32(L.O_DP_HASH) !== 0))
-    builder.refusal ??= "OFPBRC_EPERM";
-  if (builder.refusal !== null) throw new MegaflowError("ETEXT", builder.refusal, { column: 1 });
+  const isInternal = match.flow.get32(L.O_RECIRC_ID) !== 0 || match.mask.get32(L.O_DP_HASH) !== 0;
+  const last = isAdd && isInternal ? "OFPBRC_EPERM" : null;
+  const refusalNew = verdict.refusalNew ?? last;
+  const refusalOld = verdict.refusalOld ?? last;
+  const isNew = verdict.inNew && refusalNew === null;
+  if (!isNew && !(verdict.inOld && refusalOld === null)) {
+    throw new MegaflowError("ETEXT", (verdict.inNew ? refusalNew : refusalOld)!, { column: 1 });
+  }
   if (newCookie === ALL_ONES) newCookie = isAdd ? 0n : null;
+  if (isNew) completeTag(match);
+  actions = asSent(actions, !isNew);
+  if (!isNew) {
+    // Settles what the new spelling of the actions depends on.
+    checkActions(actions, { ...context, match: asWritten });
+    newCookie ??= 0n;
+    importance = 0;
+    if (isAdd) flags.resetCounts = true;
+  }
+  if (names.tlvMap) actions = placed(actions, names.tlvMap, actionsAt + 1);
   const mod: FlowMod = {
     command,
     // From OpenFlow 1.3 on only a deletion reaches all tables.
-    tableId: !isDelete && tableId === ALL_TABLES ? 0 : tableId,
+    tableId: tableId === ALL_TABLES && (isAdd || (!isDelete && isNew)) ? 0 : tableId,
     priority,
     match,
     actions,
@@ -163,10 +208,21 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     ...flags,
     outPort,
     outGroup,
+    ...(isNew ? null : AS_OPENFLOW10),
   };
   if (changed) normalized.set(mod, { flow: $before.flow.clone(), mask: $before.mask.clone() });
   return mod;
 }
+
+function placed(actions: readonly Action[], tlvMap: TlvMap, column: number): readonly Action[] {
+  try {
+    return placeOptions(actions, tlvMap);
+  } catch (error) {
+    throw error instanceof MegaflowError ? error.at({ column }) : error;
+  }
+}
+
+const AS_OPENFLOW10 = { asOpenFlow10: true } as const;
 
 /** A line's match before it was normalized. */
 const $before = { flow: new Flow(), mask: new Flow() };

@@ -1,19 +1,32 @@
 // Whether actions fit the packets that a flow matches: prerequisites of the fields they read and write, VLAN tags they need,
 // ports and tables they name (ovs-actions(7); ovs-fields(7), "Prerequisites").
 //
-// OVS has two grades. A hard error (returned here by its OpenFlow name) is an error everywhere. An action that merely cannot
-// do anything, such as dec_ttl on packets that need not be IP, is let through by OpenFlow 1.0 and refused by later versions;
-// as ovs-ofctl without -O falls back to 1.0, such actions pass here too, and do nothing.
+// OVS has three grades. A hard error (returned here by its OpenFlow name) keeps ovs-ofctl from sending the flow. An action
+// that merely cannot do anything, such as dec_ttl on packets that need not be IP, is let through by OpenFlow 1.0 and not by
+// later versions. And a switch refuses some actions that ovs-ofctl sends, not always in every version. A flow is taken when
+// one version takes it: OpenFlow 1.5, or 1.0, which ovs-ofctl uses by default.
 
-import { ETH_TYPE, type Field, type Prerequisite, type Subfield, VLAN_VID } from "../../flow/field.ts";
+import {
+  ARP_OP,
+  DL_VLAN,
+  ETH_TYPE,
+  type Field,
+  NW_TOS,
+  type Prerequisite,
+  type Subfield,
+  VLAN_TCI,
+  VLAN_VID,
+} from "../../flow/field.ts";
 import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
 import type { TlvMap } from "../../flow/tlv-map.ts";
-import { type Action, type LearnSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
+import { type Action, type LearnSpec, type NatSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
 import type { ActionContext } from "./context.ts";
+import { valueOfRun } from "./field-value.ts";
 import { numberOf } from "./number.ts";
 import { isOutputPort } from "./output.ts";
+import { hasShortHeader } from "./short-header.ts";
 
 const ETH_IP = 0x0800;
 const ETH_ARP = 0x0806;
@@ -40,15 +53,40 @@ interface Known {
 export interface Verdict {
   /** What keeps ovs-ofctl from sending the flow. */
   readonly error: string | null;
-  /** What a switch answers to it. */
-  readonly refusal: string | null;
+  /** Whether the flow can be sent over OpenFlow 1.0 and over 1.5. */
+  readonly inOld: boolean;
+  readonly inNew: boolean;
+  /** What a switch answers to it there. */
+  readonly refusalOld: string | null;
+  readonly refusalNew: string | null;
 }
 
-/** What only OpenFlow 1.0 takes has been seen, what 1.0 does not take, and what a switch refuses in every version. */
+/** What only OpenFlow 1.0 takes has been seen, what 1.0 does not take, and what a switch refuses in each. */
 let $needsOld = false;
 let $needsNew = false;
-let $refusal: string | null = null;
 let $tlvMap: TlvMap | null = null;
+let $refusalOld: string | null = null;
+let $refusalNew: string | null = null;
+let $hasMetadata = false;
+let $hasActionSet = false;
+/** Whether the flow's keys need more than OpenFlow 1.0. */
+let $keysNeedNew = false;
+/** What OpenFlow 1.5 says when all actions are read: it sets fields with set_field, which has prerequisites. */
+let $inconsistentNew = false;
+
+/** A switch refuses the flow in every version; the first reason counts. */
+function refuse(name: string): void {
+  refuseOld(name);
+  refuseNew(name);
+}
+
+function refuseOld(name: string): void {
+  $refusalOld ??= name;
+}
+
+function refuseNew(name: string): void {
+  $refusalNew ??= name;
+}
 
 /** Whether the actions fit the context's match. Settles the `fact` of mod actions. */
 export function checkActions(
@@ -58,11 +96,24 @@ export function checkActions(
   const match = context.match!;
   $needsOld = false;
   $needsNew = context.versions === "newer";
-  $refusal = context.refusal ?? null;
   $tlvMap = context.tlvMap ?? null;
+  $refusalOld = context.refusalOld ?? null;
+  $refusalNew = context.refusalNew ?? null;
+  $keysNeedNew = $needsNew;
+  $hasMetadata = false;
+  $hasActionSet = false;
+  $inconsistentNew = false;
   let error = checkAll(actions, match, context.tableId ?? 255);
-  if (context.versions === "none" || ($needsOld && $needsNew)) error ??= "OFPBAC_MATCH_INCONSISTENT";
-  return { error, refusal: $refusal };
+  if (context.versions === "none" || ($needsOld && ($needsNew || $hasActionSet)))
+    error ??= "OFPBAC_MATCH_INCONSISTENT";
+  if ($inconsistentNew) refuseNew("OFPBAC_MATCH_INCONSISTENT");
+  return {
+    error,
+    inOld: !$needsNew && !$hasActionSet,
+    inNew: !$needsOld,
+    refusalOld: $refusalOld,
+    refusalNew: $refusalNew,
+  };
 }
 
 function checkAll(actions: readonly Action[], match: Match, tableId: number): string | null {
@@ -89,6 +140,8 @@ function copyOf(flow: Flow, vlans: number): Known {
 
 /** Checks actions inside another action: what they change is not known outside. */
 function checkNested(actions: readonly Action[], known: Known, tableId: number): string | null {
+  // ovs-ofctl forgets what the actions before a nested list need.
+  $needsNew = $keysNeedNew;
   $depth++;
   const error = checkList(actions, copyOf(known.flow, known.vlans), tableId);
   $depth--;
@@ -119,21 +172,17 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       if (!action.members.every((port) => isOutputPort(port) || port === 0xffff))
         return "OFPBAC_BAD_OUT_PORT";
       return action.dst === null ? null : checkDestination(action.dst, flow);
-    case "multipath":
     case "check_pkt_larger":
+      noteOption(action.dst.field);
+      if (action.dst.field.codePoints.length === 0) refuse("OFPBMC_BAD_FIELD");
+      if (!action.dst.field.writable) refuse("OFPBAC_BAD_SET_ARGUMENT");
+      return null;
+    case "multipath":
       return checkDestination(action.dst, flow);
     case "set_field":
-      noteOption(action.field);
-      if (action.field.option >= 0 && action.value.some((byte, i) => (byte & ~action.mask[i]!) !== 0)) {
-        $refusal ??= "OFPBMC_BAD_WILDCARDS";
-      }
-      return checkSet(action.field, known);
+      return checkSetField(action, known);
     case "load":
-      if (!action.dst.field.writable) {
-        $refusal ??=
-          action.dst.field.codePoints.length === 0 ? "OFPBAC_BAD_SET_LEN" : "OFPBAC_BAD_SET_ARGUMENT";
-      }
-      return checkSet(action.dst.field, known);
+      return checkLoad(action, known);
     case "move":
       return checkSource(action.src, flow) ?? checkDestination(action.dst, flow);
     case "push":
@@ -159,17 +208,20 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return null;
     case "push_mpls":
       // What the label hides cannot be known any more.
-      if (action.ethertype !== 0x8847 && action.ethertype !== 0x8848) return "OFPBAC_BAD_ARGUMENT";
+      if (action.ethertype !== 0x8847 && action.ethertype !== 0x8848) refuse("OFPBAC_BAD_ARGUMENT");
+      needsOldUnless(isPresent("ethernet", flow));
       flow.set16(L.O_DL_TYPE, action.ethertype);
       flow.set8(L.O_NW_PROTO, 0);
       return null;
     case "encap":
       $needsNew = true;
+      refuseOld("OFPBAC_BAD_VENDOR_TYPE");
       flow.set32(L.O_PACKET_TYPE, ENCAP_TYPES[action.header]);
       if (action.header !== "ethernet") flow.set16(L.O_DL_TYPE, ENCAP_TYPES[action.header] & 0xffff);
       if (!isIp(flow)) flow.set8(L.O_NW_PROTO, 0);
       return null;
     case "decap":
+      refuseOld("OFPBAC_BAD_VENDOR_TYPE");
       if (flow.get32(L.O_PACKET_TYPE) === 0) {
         flow.set32(L.O_PACKET_TYPE, 0x10000 | flow.get16(L.O_DL_TYPE));
       } else {
@@ -179,10 +231,13 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       }
       return null;
     case "pop_mpls":
-      needsOldUnless(isPresent("mpls", flow));
+      needsOldUnless(isPresent("mpls", flow) && isPresent("ethernet", flow));
       flow.set16(L.O_DL_TYPE, action.ethertype);
       return null;
     case "set_mpls":
+      if (action.part !== "ttl") setsInNew(isPresent("mpls", flow));
+      needsOldUnless(isPresent("mpls", flow));
+      return null;
     case "dec_mpls_ttl":
       needsOldUnless(isPresent("mpls", flow));
       return null;
@@ -201,11 +256,16 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return checkLearn(action.specs, flow);
     case "clone":
       return checkNested(action.actions, known, tableId);
+    case "clear_actions":
+      $hasActionSet = true;
+      return null;
+    case "write_metadata":
+      $hasMetadata = true;
+      return null;
     case "write_actions":
-      for (const inner of action.actions) {
-        if (NOT_IN_A_SET.has(inner.type)) $refusal ??= "OFPBAC_BAD_TYPE";
-      }
-      return checkNested(action.actions, known, 255);
+      // OpenFlow 1.0 would drop it without a word.
+      $hasActionSet = true;
+      return checkWriteActions(action.actions, known);
     case "ct":
       return checkCt(action, known);
     case "delete_field":
@@ -216,10 +276,22 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       $needsNew = true;
       return action.meterId === 0 || action.meterId > 0xffff0000 ? "OFPMMFC_INVALID_METER" : null;
     case "goto_table":
+      if (tableId === 255 && action.table === 0) refuseNew("OFPBIC_BAD_TABLE_ID");
+      // OpenFlow 1.0 has resubmit alone, which may not come after write_metadata.
+      if ($hasMetadata) refuseOld("NXBRC_UNENCODABLE_ERROR");
       return tableId !== 255 && action.table <= tableId ? "OFPBIC_BAD_TABLE_ID" : null;
     default:
       return null;
   }
+}
+
+function isInASet(action: Action): boolean {
+  // A plain `controller` is an output.
+  if (action.type === "controller") {
+    const { reason, controllerId, userdata, pause, meterId } = action;
+    return reason === "action" && controllerId === 0 && userdata.length === 0 && !pause && meterId === null;
+  }
+  return !NOT_IN_A_SET.has(action.type);
 }
 
 /** Actions that have no place in an action set's order. */
@@ -228,7 +300,6 @@ const NOT_IN_A_SET: ReadonlySet<Action["type"]> = new Set<Action["type"]>([
   "check_pkt_larger",
   "clone",
   "conjunction",
-  "controller",
   "enqueue",
   "exit",
   "fin_timeout",
@@ -243,17 +314,26 @@ const NOT_IN_A_SET: ReadonlySet<Action["type"]> = new Set<Action["type"]>([
   "sample",
 ]);
 
+/** What an action set's actions do to the versions does not count, but 1.5 has to set fields with set_field. */
+function checkWriteActions(actions: readonly Action[], known: Known): string | null {
+  const needsOld = $needsOld;
+  const error = checkNested(actions, known, 255);
+  $needsOld = needsOld;
+  for (const inner of actions) if (!isInASet(inner)) refuse("OFPBAC_BAD_TYPE");
+  return error;
+}
+
 /** A field to read: its prerequisites must hold. */
 function checkSource(sf: Subfield, flow: Flow): string | null {
   noteOption(sf.field);
-  if (sf.field.codePoints.length === 0) $refusal ??= "OFPBMC_BAD_FIELD";
+  if (sf.field.codePoints.length === 0) refuse("OFPBMC_BAD_FIELD");
   return isPresent(sf.field.prereq, flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
 }
 
 /** A switch knows a tunnel option by a map (`ovs-ofctl add-tlv-map`) alone. */
 function noteOption(field: Field): void {
   if (field.option >= 0 && ($tlvMap === null || $tlvMap.field(field.option) === null)) {
-    $refusal ??= "NXFMFC_INVALID_TLV_FIELD";
+    refuse("NXFMFC_INVALID_TLV_FIELD");
   }
 }
 
@@ -262,22 +342,62 @@ function needsOldUnless(fits: boolean): void {
   if (!fits) $needsOld = true;
 }
 
+function setsInNew(isThere: boolean): void {
+  if (!isThere) $inconsistentNew = true;
+}
+
 /** A field to write: its prerequisites must hold and it must not be read-only. */
 function checkDestination(sf: Subfield, flow: Flow): string | null {
   return checkSource(sf, flow) ?? (sf.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT");
 }
 
-function checkSet(field: Field, known: Known): string | null {
+function checkSetField(action: Action & { type: "set_field" }, known: Known): string | null {
+  const { field } = action;
+  const value = valueOfRun(field, action.value);
   noteOption(field);
-  if (!isPresent(field.prereq, known.flow)) return "OFPBAC_MATCH_INCONSISTENT";
-  if (field === VLAN_VID && known.vlans === 0) return "OFPBAC_MATCH_INCONSISTENT";
+  if (action.unmasked !== undefined) {
+    refuseNew("OFPBMC_BAD_WILDCARDS");
+    if (!hasShortHeader(field) || field.option >= 0) refuseOld("OFPBMC_BAD_WILDCARDS");
+  } else if (!isValid(field, value)) refuseNew("OFPBAC_BAD_SET_ARGUMENT");
+  if (field.codePoints.length === 0 && field !== DL_VLAN) refuse("OFPBAC_BAD_SET_LEN");
+  return checkSet(field, known, value);
+}
+
+function checkLoad(action: Action & { type: "load" }, known: Known): string | null {
+  const { field, ofs } = action.dst;
+  const value = action.value << BigInt(ofs);
+  noteOption(field);
+  if (!field.writable) {
+    refuse(field.codePoints.length === 0 ? "OFPBAC_BAD_SET_LEN" : "OFPBAC_BAD_SET_ARGUMENT");
+  } else if (!isValid(field, value)) refuseNew("OFPBAC_BAD_SET_ARGUMENT");
+  return checkSet(field, known, value);
+}
+
+/** Whether OpenFlow 1.5's set_field, which has all bits in their places, may have a value. */
+function isValid(field: Field, value: bigint): boolean {
+  if (field === VLAN_VID) return (value & 0x1000n) !== 0n;
+  if (field === ARP_OP) return value <= 0xffn;
+  if (field === NW_TOS) return (value & 3n) === 0n;
+  if (field.form === "of_port_oxm") return false;
+  return true;
+}
+
+function checkSet(field: Field, known: Known, value: bigint): string | null {
+  const { flow } = known;
+  if (!isPresent(field.prereq, flow)) return "OFPBAC_MATCH_INCONSISTENT";
+  if (field === VLAN_VID && (flow.get16(L.O_VLAN0_TCI) & CFI) === 0) return "OFPBAC_MATCH_INCONSISTENT";
+  // Whether there is a tag is known from here on.
+  if (field === VLAN_TCI) flow.set16(L.O_VLAN0_TCI, Number(value));
   return null;
 }
 
 /** Records what the spelling of a mod action at OpenFlow 1.5 depends on, and what the packet has after it. */
 function settleMod(action: Action & { type: "mod" }, known: Known): void {
   const settled = action as { fact: number };
-  if (action.name.endsWith("vlan_vid") || action.name.endsWith("vlan_pcp")) {
+  if (action.name.startsWith("mod_dl_")) {
+    setsInNew(isPresent("ethernet", known.flow));
+  } else if (action.name.endsWith("vlan_vid") || action.name.endsWith("vlan_pcp")) {
+    setsInNew(isPresent("ethernet", known.flow) && (known.vlans > 0 || action.name.startsWith("mod_")));
     settled.fact = known.vlans > 0 ? 1 : 0;
     if (known.vlans === 0 && action.name.startsWith("set_")) $needsOld = true;
     known.flow.set16(L.O_VLAN0_TCI, known.flow.get16(L.O_VLAN0_TCI) | CFI);
@@ -287,9 +407,18 @@ function settleMod(action: Action & { type: "mod" }, known: Known): void {
     settled.fact = proto;
     const notLater = (known.flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) === 0;
     needsOldUnless(isPresent("ip", known.flow) && notLater && (proto === 6 || proto === 17 || proto === 132));
+  } else if (action.name === "mod_nw_ecn" || action.name === "mod_nw_ttl") {
+    needsOldUnless(isPresent("ip", known.flow));
+    if (action.name === "mod_nw_ecn") setsInNew(isPresent("ip", known.flow));
+    // OpenFlow 1.0 has to load them.
+    if (!isPresent("ip", known.flow)) refuseOld("OFPBAC_MATCH_INCONSISTENT");
   } else if (action.name === "mod_nw_src" || action.name === "mod_nw_dst") {
     needsOldUnless(isPresent("ipv4", known.flow));
-  } else if (action.name.startsWith("mod_nw_")) needsOldUnless(isPresent("ip", known.flow));
+    setsInNew(isPresent("ipv4", known.flow));
+  } else if (action.name.startsWith("mod_nw_")) {
+    needsOldUnless(isPresent("ip", known.flow));
+    setsInNew(isPresent("ip", known.flow));
+  }
 }
 
 function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
@@ -301,20 +430,21 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   if (action.alg === "ftp" && proto !== 6) return inconsistent;
   if (action.alg === "tftp" && proto !== 17) return inconsistent;
   if (typeof action.zone !== "number") {
-    const error = checkSource(action.zone, flow);
-    if (error !== null) return error;
-    if (action.zone.bits !== 16) return "OFPBAC_BAD_SET_LEN";
+    noteOption(action.zone.field);
+    if (!isPresent(action.zone.field.prereq, flow)) return inconsistent;
+    if (action.zone.bits !== 16) refuse("OFPBAC_BAD_SET_LEN");
   }
-  const nat = action.nat;
-  if (nat !== null && nat.minAddr !== null && dlType !== (nat.minAddr.length === 4 ? ETH_IP : ETH_IPV6)) {
-    return inconsistent;
+  const nats: NatSpec[] = action.nat === null ? [] : [action.nat];
+  for (const inner of action.exec) if (inner.type === "nat") nats.push(inner.nat);
+  for (const { minAddr } of nats) {
+    if (minAddr !== null && dlType !== (minAddr.length === 4 ? ETH_IP : ETH_IPV6)) return inconsistent;
   }
-  if (!action.commit && (action.exec.length > 0 || (nat !== null && nat.kind !== "undo"))) {
-    return "OFPBAC_BAD_ARGUMENT";
-  }
+  const changes =
+    action.exec.some((inner) => inner.type !== "nat") || nats.some((nat) => nat.kind !== "undo");
+  if (!action.commit && changes) return "OFPBAC_BAD_ARGUMENT";
   // A range from port 0 does not survive the way to the switch.
-  if (nat !== null && nat.minPort === 0 && nat.maxPort !== 0) $refusal ??= "OFPBAC_BAD_ARGUMENT";
-  return checkNested(action.exec, known, 255);
+  if (nats.some((nat) => nat.minPort === 0 && nat.maxPort !== 0)) refuse("OFPBAC_BAD_ARGUMENT");
+  return action.exec.length === 0 ? null : checkNested(action.exec, known, 255);
 }
 
 /** The learned flow's own match grows spec by spec, and its fields' prerequisites are looked for there. */
@@ -322,11 +452,12 @@ function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
   const learned = new Flow();
   for (const { kind, src, dst } of specs) {
     if (!(src instanceof Uint8Array)) {
-      if (src.field.codePoints.length === 0) $refusal ??= "OFPBAC_BAD_SET_TYPE";
+      if (!hasShortHeader(src.field)) refuse("OFPBAC_BAD_SET_TYPE");
       const error = checkSource(src, flow);
       if (error !== null) return error;
     }
     if (dst === null) continue;
+    if (!hasShortHeader(dst.field)) refuse("OFPBAC_BAD_SET_TYPE");
     const error = kind === "match" ? checkSource(dst, learned) : checkDestination(dst, learned);
     if (error !== null) return error;
     if (kind === "match" && src instanceof Uint8Array && dst.field.size > 0) {
@@ -354,7 +485,8 @@ function isCtKnown(flow: Flow): boolean {
 /** The Ethernet type, which for packets without an Ethernet header is in packet_type. */
 function typeOf(flow: Flow): number {
   const packetType = flow.get32(L.O_PACKET_TYPE);
-  return packetType >>> 16 === 1 ? packetType & 0xffff : flow.get16(L.O_DL_TYPE);
+  if (packetType === 0) return flow.get16(L.O_DL_TYPE);
+  return packetType >>> 16 === 1 ? packetType & 0xffff : 0;
 }
 
 /** Whether packets that match `flow` have the fields that `prereq` stands for. */

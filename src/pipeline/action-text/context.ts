@@ -23,8 +23,9 @@ export interface ActionContext {
    * can carry the match.
    */
   readonly versions?: "any" | "newer" | "none";
-  /** What a switch answers to the match, whatever the actions are. */
-  readonly refusal?: string | null;
+  /** What a switch answers to the match over OpenFlow 1.0 and over 1.5, whatever the actions are. */
+  readonly refusalOld?: string | null;
+  readonly refusalNew?: string | null;
   /** False in group buckets and other places that take actions but no instructions. Default true. */
   readonly instructions?: boolean;
   /** Column of the text's first character in its line, for errors; default 1. */

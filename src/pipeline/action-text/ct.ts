@@ -1,7 +1,7 @@
 // The ct action and the nat inside it (ovs-actions(7), "Connection tracking"): text in.
 //
-// nat is an action of ct's own: given first it stands beside exec, given after exec's actions it runs after them. OVS
-// prints the latter inside exec(...); here a ct has one nat, which is all that ct can carry out.
+// nat is an action of ct's own: given first it stands beside exec, given after another action OVS has it run after that and
+// prints it inside exec(...).
 
 import { parsePlainIpv6 } from "../../flow/address-text.ts";
 import { parseSubfield } from "../../flow/subfield.ts";
@@ -52,10 +52,12 @@ export function parseCt(at: Scanner, context: ActionContext, nested: ParseNested
         alg = text;
         break;
       case "nat":
-        nat = parseNat(pairs);
+        if (nat === null && exec.length === 0) nat = parseNat(pairs);
+        else exec.push({ type: "nat", nat: parseNat(pairs) });
         break;
       case "exec":
         exec.push(...nested(text, pairs.valueAt, "ct"));
+        if (nat === null && exec[0]?.type === "nat") nat = (exec.shift() as Action & { type: "nat" }).nat;
         break;
       default:
         throw pairs.errorAtKey(`invalid argument to "ct" action: \`${pairs.key}'`);
@@ -105,7 +107,7 @@ export function parseNat(at: Scanner): NatSpec {
 
 type NatRange = Pick<NatSpec, "minAddr" | "maxAddr" | "minPort" | "maxPort">;
 
-const IPV4 = /^(\d+)\.(\d+)\.(\d+)\.(\d+)/;
+const IPV4 = /^([+-]?\d+)\.([+-]?\d+)\.([+-]?\d+)\.([+-]?\d+)/;
 const IPV6_BARE = /^[0-9a-fA-F:.]{1,46}/;
 const IPV6_BRACKETED = /^\[([0-9a-fA-F:.]{1,46})\]/;
 
@@ -144,13 +146,13 @@ function parseNatRange(at: Scanner): NatRange {
   let minPort = 0;
   let maxPort = 0;
   if (minAddr !== null && text[pos] === ":") {
-    const m = /^:(\d+)(?:(-)(\d*))?/.exec(text.slice(pos));
+    const m = /^:([+-]?\d+)(?:(-)([+-]?\d+)?)?/.exec(text.slice(pos));
     if (m === null) throw wrong();
     pos += m[0].length;
-    minPort = Number(m[1]) & 0xffff;
+    minPort = toPort(m[1]!);
     if (m[2] !== undefined) {
-      if (m[3] === "") throw wrong();
-      maxPort = Number(m[3]) & 0xffff;
+      if (m[3] === undefined) throw wrong();
+      maxPort = toPort(m[3]);
       if (minPort > maxPort) throw wrong();
     }
   }
@@ -163,6 +165,11 @@ function parseNatRange(at: Scanner): NatRange {
     minPort,
     maxPort: maxPort === minPort ? 0 : maxPort,
   };
+}
+
+/** What OVS's scanner keeps of a number in 16 bits. */
+function toPort(text: string): number {
+  return Number(BigInt.asUintN(16, BigInt(text)));
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

@@ -18,6 +18,7 @@ export function parseEncap(at: Scanner): Action {
     if (header !== "nsh" || (inner.key !== "md_type" && inner.key !== "tlv")) {
       throw inner.errorAtKey(`Invalid property: ${inner.key}`);
     }
+    if (inner.value === "") throw inner.errorAtKey("Value missing for encap property");
     properties.push(inner.key === "tlv" ? nshTlv(inner) : nshMdType(inner));
   }
   return { type: "encap", header, properties: properties.join(",") };
@@ -38,6 +39,9 @@ function nshTlv(at: Scanner): string {
   return `tlv(0x${cls.toString(16).padStart(4, "0")},${Number(m[2]) & 0xff},0x${digits})`;
 }
 
+/** Highest name space of packet types. */
+const NS_MAX = 2;
+
 /** `decap()`, `decap(packet_type(ns=N,type=N))` */
 export function parseDecap(at: Scanner): Action {
   let packetType: number | null = null;
@@ -50,6 +54,7 @@ export function parseDecap(at: Scanner): Action {
     while (inner.next()) {
       if (inner.key === "ns") {
         ns = boundedInteger(inner, "ns", 0xffff);
+        if (ns > NS_MAX) throw inner.errorAtValue(`Unsupported ns value: ${ns}`);
       } else if (inner.key === "type") {
         type = boundedInteger(inner, "type", 0xffff);
       }

@@ -59,7 +59,8 @@ function formatAction(action: Action, spelling: Spelling): string {
       return `multipath(${fields},${basis},${algorithm},${maxLink + 1},${arg},${formatSubfield(dst)})`;
     }
     case "set_field": {
-      const { field, value, mask } = action;
+      const { field, value, mask, narrow } = action;
+      if (narrow !== undefined) return formatSetField(field, narrow.value, narrow.mask);
       const ones = isWholeRun(field, mask) ? null : valueOfRun(field, mask);
       return formatSetField(field, valueOfRun(field, value), ones);
     }
@@ -146,6 +147,8 @@ function formatAction(action: Action, spelling: Spelling): string {
     }
     case "goto_table":
       return `goto_table:${action.table}`;
+    case "nat":
+      return formatNat(action.nat);
     case "pop_queue":
     case "dec_mpls_ttl":
     case "dec_nsh_ttl":
@@ -229,7 +232,8 @@ function formatModernMod(action: Action & { type: "mod" }): string {
       return formatMod(action);
     case "mod_tp_src":
     case "mod_tp_dst": {
-      const protocol = fact === 17 ? "udp" : fact === 132 ? "sctp" : "tcp";
+      const protocol = fact === 6 ? "tcp" : fact === 17 ? "udp" : fact === 132 ? "sctp" : "";
+      if (protocol === "") return formatMod(action);
       return set(`${protocol}_${name.slice(7)}`);
     }
     default:

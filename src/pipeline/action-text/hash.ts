@@ -6,6 +6,7 @@ import type { Action } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
 import { atoi } from "./number.ts";
 import type { Scanner } from "./scan.ts";
+import { refuseExperimenter } from "./short-header.ts";
 
 /** The sets of fields that can be hashed. */
 const HASH_FIELDS: ReadonlySet<string> = new Set([
@@ -56,6 +57,7 @@ function bundle(at: Scanner, context: ActionContext, load: boolean): Action {
     throw at.errorAtValue(`${whole}: unknown member_type \`${memberType}'`);
   }
   const dst = dstText === undefined ? null : atValue(at, () => parseSubfield(dstText));
+  if (dst !== null) refuseExperimenter(whole, at, dst.field, dstText);
   if (dst !== null && dst.bits < 16) throw at.errorAtValue("OFPBAC_BAD_ARGUMENT");
   return { type: "bundle", algorithm, fields: fields!, basis: atoi(basis!) & 0xffff, members, dst };
 }
@@ -80,6 +82,7 @@ export function parseMultipath(at: Scanner): Action {
     throw at.errorAtValue(`${whole}: n_links ${nLinks} is not in valid range 1 to 65536`);
   }
   const dst = atValue(at, () => parseSubfieldPrefix(dstText)).subfield;
+  refuseExperimenter(whole, at, dst.field, dstText);
   if (dst.bits < 16 && nLinks > 1 << dst.bits) {
     throw at.errorAtValue(
       `${whole}: ${dst.bits}-bit destination field has ${1 << dst.bits} possible values, less than specified n_links ${nLinks}`,

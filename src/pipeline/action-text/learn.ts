@@ -8,7 +8,8 @@ import type { Action, LearnSpec } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
 import { atoi, bytesOf, readInteger } from "./number.ts";
 import { Scanner } from "./scan.ts";
-import { fieldByPlainName, leadingInteger, parseMovePair } from "./set.ts";
+import { fieldByPlainName, leadingInteger, leadingText, parseMovePair } from "./set.ts";
+import { refuseExperimenter } from "./short-header.ts";
 import { tableFromText } from "./table-text.ts";
 
 const DEFAULT_PRIORITY = 32768;
@@ -99,7 +100,7 @@ function parseSpec(whole: string, at: Scanner, context: ActionContext): LearnSpe
   const name = at.key;
   const field = fieldByPlainName(name);
   if (field !== undefined) return parseFieldSpec(whole, at, field, context);
-  const subfield = name.includes("[") ? trySubfield(name) : "";
+  const subfield = trySubfield(name);
   if (typeof subfield !== "string") return parseSubfieldSpec(whole, at, subfield, context);
   if (name === "load") return parseLoadSpec(at);
   if (name === "output") {
@@ -125,14 +126,6 @@ function parseFieldSpec(whole: string, at: Scanner, field: Field, context: Actio
     return { kind: "match", src: value, dst, bits: dst.bits };
   } catch (error) {
     throw neither(whole, at, source, (error as Error).message);
-  }
-}
-
-/** learn has no room for the long numbers of experimenters' fields, nor for fields without a number. */
-function refuseExperimenter(whole: string, at: Scanner, field: Field, name = at.key): void {
-  const code = field.codePoints[0];
-  if (code === undefined || code.experimenter !== 0) {
-    throw at.errorAtKey(`${whole}: experimenter OXM field '${name}' not supported`);
   }
 }
 
@@ -186,9 +179,13 @@ function parseLoadSpec(at: Scanner): LearnSpec {
   const bracket = text.indexOf("[");
   const dash = text.indexOf("-");
   const value = leadingInteger(text);
+  const number = leadingText(text);
+  if (value !== null && (bracket < 0 || dash < 0 || dash < bracket) && !text.startsWith("->", number)) {
+    throw at.errorAtValue(`load: garbage before \`->' in \`${text}'`);
+  }
   if (value !== null && (bracket < 0 || dash < 0 || dash < bracket)) {
     const dst = atValue(at, () => parseSubfield(text.slice(arrow + 2)));
-    refuseExperimenter(text, at, dst.field, text.slice(arrow + 2).replace(/\[.*/, ""));
+    refuseExperimenter(text, at, dst.field, text.slice(arrow + 2));
     if (value >> BigInt(dst.bits) !== 0n) {
       throw at.errorAtValue(`${text}: value does not fit into ${dst.bits} bits`);
     }

@@ -98,15 +98,20 @@ export function numberOf(bytes: Uint8Array): bigint {
  * to 8 bits, and what follows the sixth does not count.
  */
 export function macAddress(at: Scanner): Uint8Array {
-  const h = "([0-9a-fA-F]+)";
-  const m = new RegExp(`^${h}:${h}:${h}:${h}:${h}:${h}`).exec(at.value);
+  const m = MAC.exec(at.value);
   if (m === null) throw at.errorAtValue(`invalid mac address ${at.value}`);
-  return Uint8Array.from(m.slice(1), (digits) => Number.parseInt(digits.slice(-2), 16));
+  return Uint8Array.from(m.slice(1), (text) => {
+    const byte = Number.parseInt(text.replace(/^.*[+-]|0[xX]/g, "").slice(-2), 16);
+    return text.includes("-") ? -byte : byte;
+  });
 }
+
+const HEX = "[ \\t\\r\\n]*([+-]?(?:0[xX])?[0-9a-fA-F]+)";
+const MAC = new RegExp(`^${HEX}:${HEX}:${HEX}:${HEX}:${HEX}:${HEX}`);
 
 /** Four bytes of a dotted IPv4 address, null when it is none. */
 export function ipv4Address(text: string): Uint8Array | null {
-  const m = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  const m = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/.exec(text);
   if (m === null) return null;
   const bytes = Uint8Array.of(Number(m[1]), Number(m[2]), Number(m[3]), Number(m[4]));
   for (let i = 0; i < 4; i++) if (Number(m[i + 1]) > 255) return null;

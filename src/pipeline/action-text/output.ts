@@ -86,7 +86,7 @@ export function parseGroup(at: Scanner): Action {
 
 /** `enqueue:PORT:QUEUE` or `enqueue(PORT,QUEUE)`. */
 export function parseEnqueue(at: Scanner, context: ActionContext): Action {
-  const m = /^[:,]*([^:,]+)[:,]+(.+)$/.exec(at.value);
+  const m = /^[:,]*([^:,]+)[:,](.+)$/s.exec(at.value);
   if (m === null) {
     throw at.errorAtValue('"enqueue" syntax is "enqueue:PORT:QUEUE" or "enqueue(PORT,QUEUE)"');
   }
@@ -138,7 +138,8 @@ export function parseController(at: Scanner): Action {
           pause = true;
           break;
         case "meter_id":
-          meterId = uint32(pairs);
+          // 0 stands for none.
+          meterId = uint32(pairs) || null;
           break;
         default:
           throw pairs.errorAtKey(`unknown key "${pairs.key}" parsing controller action`);

@@ -1,6 +1,6 @@
 // Actions that change fields (ovs-actions(7), "Field Modification Actions"): text in.
 
-import { type Field, fieldByName, NW_TOS, type Subfield, VLAN_VID } from "../../flow/field.ts";
+import { ARP_OP, type Field, fieldByName, NW_TOS, type Subfield, VLAN_VID } from "../../flow/field.ts";
 import { formatFieldValue, parseField } from "../../flow/field-text.ts";
 import { parseSubfield, parseSubfieldPrefix } from "../../flow/subfield.ts";
 import type { Action, ModName } from "../action.ts";
@@ -47,29 +47,41 @@ export function parseSetField(at: Scanner, context: ActionContext): Action {
   if (!isValidValue(field, given)) {
     throw at.errorAtValue(`${text} is not a valid value for field ${name}`);
   }
-  // A VLAN ID is set together with the bit that says there is a tag (ovs-fields(7), vlan_vid).
-  // OpenFlow 1.0 takes a value without it, and sends the bits of the ID alone.
-  if (field === VLAN_VID && (value & 0x1000n) === 0n) return loadOfVid(at, value, mask & 0xfffn);
-  // OpenFlow 1.0 leaves out of a load what the mask does not have. A tunnel option has no load: a switch sees all (check.ts).
-  const sent = field.option >= 0 ? given : value;
-  return { type: "set_field", field, value: runOfValue(field, sent), mask: runOfMask(field, mask) };
+  const narrow = narrowOf(field, given, mask);
+  if (narrow !== null) return narrow;
+  const action = {
+    type: "set_field",
+    field,
+    value: runOfValue(field, value),
+    mask: runOfMask(field, mask),
+  } as const;
+  return given === value ? action : { ...action, unmasked: given };
 }
 
-/** A load of the bits that a mask has, when they stand side by side. */
-function loadOfVid(at: Scanner, value: bigint, mask: bigint): Action {
-  let ofs = 0;
-  while (ofs < 12 && ((mask >> BigInt(ofs)) & 1n) === 0n) ofs++;
-  let bits = 0;
-  while (ofs + bits < 12 && ((mask >> BigInt(ofs + bits)) & 1n) === 1n) bits++;
-  if (bits === 0 || mask >> BigInt(ofs + bits) !== 0n) throw at.errorAtValue("OFPBAC_BAD_SET_ARGUMENT");
-  return { type: "load", dst: { field: VLAN_VID, ofs, bits }, value: value >> BigInt(ofs) };
+/** A set_field whose mask has all bits of the field but not of its bytes, or whose value has more: OVS keeps both as they are. */
+function narrowOf(field: Field, given: bigint, mask: bigint): Action | null {
+  const bytes = 8 * field.valueSize;
+  if (!field.maskable || field.bits === bytes || field === VLAN_VID) return null;
+  const ones = (1n << BigInt(field.bits)) - 1n;
+  const isWhole = mask === (1n << BigInt(bytes)) - 1n;
+  if ((isWhole && given >> BigInt(field.bits) === 0n) || (mask & ones) !== ones) return null;
+  const value = given & mask;
+  const narrow = { value, mask };
+  const action = {
+    type: "set_field",
+    field,
+    value: runOfValue(field, value),
+    mask: runOfMask(field, mask),
+  } as const;
+  return given === value ? { ...action, narrow } : { ...action, narrow, unmasked: given };
 }
 
 /** Whether a value has no bit that its field cannot hold. */
 function isValidValue(field: Field, value: bigint): boolean {
   if (field === NW_TOS) return (value & 3n) === 0n;
+  if (field === ARP_OP) return value <= 0xffn;
   if (field === VLAN_VID) return value <= 0x1fffn;
-  if (field.form === "of_port_oxm") return true;
+  if (field.form === "of_port_oxm" || field.name.startsWith("tun_erspan_")) return true;
   return value >> BigInt(field.bits) === 0n;
 }
 
@@ -89,13 +101,23 @@ export function parseLoad(at: Scanner): Action {
   return { type: "load", dst, value };
 }
 
+const LEADING = /^\s*(?:(0[xX][0-9a-fA-F]+)|([+-]?)(?:(0[xX][0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*)))/;
+
+/** How many characters leadingInteger reads. */
+export function leadingText(text: string): number {
+  return LEADING.exec(text)?.[0].length ?? 0;
+}
+
 /** The number at the start of a text, whatever follows it; null when there is none. */
 export function leadingInteger(text: string): bigint | null {
-  const m = /^\s*\+?(?:(0[xX][0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))/.exec(text);
+  const m = LEADING.exec(text);
   if (m === null) return null;
+  // Only hexadecimal may be wider than 64 bits, and below 0 it goes round.
   if (m[1] !== undefined) return BigInt(m[1]);
-  if (m[2] !== undefined) return m[2] === "" ? 0n : BigInt(`0o${m[2]}`);
-  return BigInt(m[3]!);
+  const [, , sign, hex, octal, decimal] = m;
+  const value = BigInt(hex ?? (octal === undefined ? decimal! : `0o0${octal}`));
+  if (value >> 64n !== 0n) return null;
+  return sign === "-" ? BigInt.asUintN(64, -value) : value;
 }
 
 /** `SUBFIELD->SUBFIELD` of the same width: the argument of move, and of learn's load. */

@@ -4,9 +4,9 @@ import type { ActionContext } from "./context.ts";
 
 /** The table of a text; null when there is none. */
 export function tableFromText(text: string, context: ActionContext): number | null {
-  if (/^[ \t]*[+-]?[0-9]+$/.test(text)) {
+  if (/^[ \t\r\n]*[+]?[0-9]+$/.test(text)) {
     const number = Number(text);
-    return number >= 0 && number <= 255 ? Math.abs(number) : null;
+    return number <= 255 ? number : null;
   }
   const quoted = /^"(.*)"$/.exec(text);
   return context.tableByName?.(quoted === null ? text : quoted[1]!) ?? null;

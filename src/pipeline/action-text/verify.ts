@@ -63,6 +63,9 @@ function instructionRank(action: Action): number {
 }
 
 function nestedError(action: Action, outer: OuterAction): string | null {
+  if (action.type === "nat") {
+    return outer === "ct" ? null : 'Cannot have NAT action outside of "ct" action';
+  }
   const field = destination(action);
   const ofCt = field === CT_MARK || field === CT_LABEL;
   if (ofCt && outer !== "ct") return "cannot set CT fields outside of ct action";
