@@ -94,6 +94,9 @@ export interface PendingRecirc {
   readonly nat: NatSpec | null;
 }
 
+/** An action that OVS's datapath has not, or a frame of the spanning tree's. */
+export type SlowPath = "action" | "stp";
+
 export class Context implements PendingHeaders {
   readonly host: Host;
   /** The flow as the actions leave it. */
@@ -127,7 +130,8 @@ export class Context implements PendingHeaders {
   resubmits = 0;
   exit = false;
   error = X_OK;
-  slow = false;
+  /** Why OVS would handle the frame in its slow path; null when it would not. */
+  slow: SlowPath | null = null;
   cacheable = true;
   thawed = false;
   /** A header was written since the last commit. */
@@ -193,7 +197,7 @@ export class Context implements PendingHeaders {
     this.resubmits = 0;
     this.exit = false;
     this.error = X_OK;
-    this.slow = false;
+    this.slow = null;
     this.cacheable = true;
     this.thawed = false;
     this.dirty = false;
@@ -233,7 +237,7 @@ export class Context implements PendingHeaders {
   commit(): void {
     if (!this.dirty) return;
     this.dirty = false;
-    if (commitActions(this.flow, this.base, this.wc, this, this.actions)) this.slow = true;
+    if (commitActions(this.flow, this.base, this.wc, this, this.actions)) this.slow = "action";
     this.forgetPendingHeaders();
     this.poppedTag = false;
   }

@@ -39,7 +39,7 @@ export function translateMulticast(
   if (flow.get8(O_NW_PROTO) === (v4 ? PROTO_IGMP : PROTO_ICMPV6)) {
     const kind = messageKind(flow, wc);
     if (v4 || kind !== OTHER) {
-      ctx.slow = true; // each message counts, so none is answered from a cache
+      ctx.slow = "action"; // each message counts, so none is answered from a cache
       ctx.cacheable = false;
       const learns = kind !== OTHER && ctx.sideEffects && ctx.frame !== null;
       // What comes from a port that gets everything changes nothing.

@@ -16,6 +16,7 @@ import type { Context } from "./context.ts";
 import { METER_CONTROLLER } from "./meter.ts";
 import { mirrorEgress } from "./mirror.ts";
 import { translateNormal } from "./normal.ts";
+import { whyNotSent } from "./spanning-tree.ts";
 import { lookupAndTranslate } from "./translate.ts";
 import { commitTunnel } from "./tunnel-output.ts";
 
@@ -32,6 +33,11 @@ export function composeOutput(ctx: Context, portNo: number): void {
   }
   if (port.protected && ctx.host.ports.get(ctx.flow.get32(O_IN_PORT))?.protected) {
     ctx.report("warn", "Flow is between protected ports, skipping output.");
+    return;
+  }
+  const blocked = whyNotSent(port);
+  if (blocked !== null) {
+    ctx.report("warn", blocked);
     return;
   }
   if (ctx.flow.get32(O_PACKET_TYPE) !== 0) {

@@ -2,6 +2,7 @@
 // numbers are the OpenFlow numbers.
 
 import { OFPP_MAX } from "./action.ts";
+import { inTree, type RstpState, type StpState } from "./spanning-tree.ts";
 import type { TunnelOptions } from "./tunnel-options.ts";
 import { ETH_VLAN_AD } from "./wildcards.ts";
 
@@ -34,6 +35,9 @@ export interface Port {
   readonly noFlood: boolean;
   readonly noForward: boolean;
   readonly noReceive: boolean;
+  /** What a spanning tree has decided. */
+  readonly stpState: StpState;
+  readonly rstpState: RstpState;
   /** Link up: what watch_port and bundle look at. */
   readonly live: boolean;
   /** What makes the port a tunnel; null on all others. */
@@ -46,6 +50,8 @@ export type PortOptions = { readonly no: number; readonly name: string } & Parti
 export class PortTable {
   /** Goes up with every change. */
   version = 0;
+  /** Whether a spanning tree runs: any of the ports is part of one. */
+  hasTree = false;
   readonly #byNo = new Map<number, Port>();
   #sorted: Port[] = [];
   /** Ports assumed to exist because they were asked for. */
@@ -99,6 +105,7 @@ export class PortTable {
   #changed(): void {
     this.version++;
     this.#sorted = [...this.#byNo.values()].sort((a, b) => a.no - b.no);
+    this.hasTree = this.#sorted.some(inTree);
   }
 }
 
@@ -116,6 +123,8 @@ function portOf(options: PortOptions): Port {
     noFlood: false,
     noForward: false,
     noReceive: false,
+    stpState: "disabled",
+    rstpState: "disabled",
     live: true,
     tunnel: null,
     ...options,

@@ -87,12 +87,17 @@ function traceOne(ctx: Context, given: Flow, request: TraceRequest, pending: Pen
   // OVS says nothing of a congestion drop.
   if (ctx.error !== X_OK && ctx.error !== X_CONGESTION) {
     text += `\nTranslation failed (${FAILURES[ctx.error]!.text}), packet is dropped.\n`;
-  } else if (ctx.slow) {
+  } else if (ctx.slow !== null) {
     text += "\nThis flow is handled by the userspace slow path because it:";
-    text += "\n  - Uses action(s) not supported by datapath.";
+    text += `\n  - ${SLOW_PATHS[ctx.slow]}`;
   }
   return text;
 }
+
+const SLOW_PATHS = {
+  action: "Uses action(s) not supported by datapath.",
+  stp: "Consists of STP packets.",
+};
 
 /** actset_output is printed when it names a port. */
 function withoutActset(flow: Flow): Flow {

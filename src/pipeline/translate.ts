@@ -6,6 +6,7 @@ import {
   FRAG_ANY,
   O_ACTSET_OUTPUT,
   O_CT_NW_PROTO,
+  O_DL_DST,
   O_DL_TYPE,
   O_IN_PORT,
   O_NW_FRAG,
@@ -57,6 +58,7 @@ import * as rare from "./rare-actions.ts";
 import { swapConntrackTuple } from "./rare-actions.ts";
 import { reportSubfield } from "./report.ts";
 import type { Rule } from "./rule.ts";
+import { forwards, isBpdu, receives } from "./spanning-tree.ts";
 import { addNode } from "./trace-node.ts";
 import { popTag, pushTag } from "./vlan.ts";
 import { ETH_IP, finishWildcards, hasTunnel, initWildcards, isIpAny, isIpType } from "./wildcards.ts";
@@ -104,19 +106,31 @@ function walk(ctx: Context): void {
     // The frame is dropped before its actions.
   } else if (congested(ctx)) {
     ctx.error = X_CONGESTION;
-  } else if (port === null || !port.noReceive) {
+  } else if (recircId === 0 && ctx.host.ports.hasTree && port !== null && takenByTree(ctx)) {
+    ctx.slow = "stp";
+  } else if (port === null || (!port.noReceive && receives(port))) {
     mirrorIngress(ctx, flow.get32(O_IN_PORT));
     translateSteps(ctx, steps, true, false);
     if (ctx.error !== X_OK) {
       fail(ctx);
       return;
     }
-    if (!ctx.freezing) translateActionSet(ctx);
-    if (ctx.freezing) finishFreezing(ctx);
+    if (port !== null && !forwards(port)) {
+      fail(ctx); // its addresses have been learned: that was all
+    } else {
+      if (!ctx.freezing) translateActionSet(ctx);
+      if (ctx.freezing) finishFreezing(ctx);
+    }
   }
   if (ctx.error !== X_OK) fail(ctx);
   finishWildcards(ctx.wc, flow, ctx.original);
   unwrapLastClone(ctx);
+}
+
+/** Whether the frame is for the spanning tree. */
+function takenByTree(ctx: Context): boolean {
+  ctx.wc.setExact(O_DL_DST, 6);
+  return isBpdu(ctx.flow);
 }
 
 /** Whether the frame came in on a port that is there for mirrored frames alone; says so. */
@@ -141,7 +155,7 @@ function unwrapLastClone(ctx: Context): void {
 /** The frame is dropped, whatever was done so far. */
 function fail(ctx: Context): void {
   ctx.actions = [];
-  ctx.slow = false;
+  ctx.slow = null;
   ctx.sent = false;
 }
 

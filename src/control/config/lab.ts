@@ -150,7 +150,7 @@ const VLAN_TAGS_MAX = 2;
 
 /** The port as the pipeline takes it. */
 function portOptionsOf(config: PortConfig): PortOptions {
-  const { no, name, noFlood, noForward, noReceive, linkState } = config;
+  const { no, name, noFlood, noForward, noReceive, linkState, stpState, rstpState } = config;
   return {
     no,
     name,
@@ -158,6 +158,8 @@ function portOptionsOf(config: PortConfig): PortOptions {
       noFlood,
       noForward,
       noReceive,
+      stpState,
+      rstpState,
       live: linkState === undefined ? undefined : linkState === "up",
       tunnel: tunnelOf(config),
     }),

@@ -1,6 +1,7 @@
 // The keys of a port. Those that OVS has too bear its names: columns of the Port table (ovs-vswitchd.conf.db(5)), and the
 // flags of `ovs-ofctl mod-port`.
 import { OFPP_LOCAL, OFPP_MAX } from "../../pipeline/action.ts";
+import { RSTP_STATES, STP_STATES } from "../../pipeline/spanning-tree.ts";
 import { TUNNEL_TYPES } from "../../pipeline/tunnel-options.ts";
 import {
   type Fields,
@@ -34,6 +35,8 @@ export const INTERFACE_FIELDS = {
   noForward: optional(flag),
   noReceive: optional(flag),
   linkState: optional(oneOf("up", "down")),
+  stpState: optional(oneOf(...STP_STATES)),
+  rstpState: optional(oneOf(...RSTP_STATES)),
 } satisfies Fields;
 
 /** What belongs to a port as a whole. */
