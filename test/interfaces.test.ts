@@ -1,6 +1,7 @@
 // `megaflow run` on interfaces that are there already, as they come: nobody turns their offloads off.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ip, Lab, MAIN, missing, ping, type Switch, transfer, up, within } from "./lab.ts";
@@ -88,6 +89,40 @@ bridges:
     ping(red, "10.78.0.2");
     await transfer(red, blue, "10.78.0.2", BYTES);
     await transfer(blue, red, "10.78.0.1", BYTES);
+  } finally {
+    await lab.end();
+  }
+});
+
+/** The optional package, which needs libpcap when it is installed. */
+function capMissing(): string | false {
+  try {
+    createRequire(import.meta.url)("cap");
+    return false;
+  } catch {
+    return "skipped: the optional package cap is not installed";
+  }
+}
+
+test("libpcap: what the filter lets in arrives, what is sent goes out, large segments are cut", {
+  skip: skip || capMissing(),
+}, async () => {
+  const lab = new Lab("pcap");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    const blue = plugIn(lab, node, "blue", "10.78.0.2");
+    lab.write("br0.flows", "actions=NORMAL\n");
+    await lab.run(
+      node,
+      YAML(
+        "{ no: 1, name: red, type: af-packet }",
+        "{ no: 2, name: blue, type: pcap-live, filter: not ip6 and not udp }",
+      ),
+    );
+    ping(red, "10.78.0.2");
+    await transfer(red, blue, "10.78.0.2", 1_000_000);
+    await transfer(blue, red, "10.78.0.1", 1_000_000);
   } finally {
     await lab.end();
   }

@@ -12,6 +12,7 @@ import { PacketPort } from "../port/af-packet.ts";
 import { CapturePlayer } from "../port/capture-player.ts";
 import type { Device } from "../port/device.ts";
 import { GreUnderlay } from "../port/gre-underlay.ts";
+import { PcapPort } from "../port/pcap-live.ts";
 import { patchPair, QueueDevice } from "../port/queue-device.ts";
 import { Recorder, RecordingDevice } from "../port/recording-device.ts";
 import { TapPort } from "../port/tap.ts";
@@ -89,13 +90,15 @@ function opener(
       throw errorAt(
         config,
         "no",
-        `port ${name} of ${bridge.name} wants a type: tap, af-packet, internal, patch, capture, dummy, ${TUNNEL_TYPES.join(", ")}`,
+        `port ${name} of ${bridge.name} wants a type: tap, af-packet, pcap-live, internal, patch, capture, dummy, ${TUNNEL_TYPES.join(", ")}`,
       );
     case "tap":
     case "internal":
       return tap;
     case "af-packet":
       return () => PacketPort.open({ name, netns });
+    case "pcap-live":
+      return () => PcapPort.open({ name, filter: config.filter });
     case "dummy":
       return () => new QueueDevice(name, () => {});
     case "patch": {

@@ -52,6 +52,7 @@ export function register(program: Command): void {
 Ports, by their type:
   tap        a TAP device, made in the network namespace netns: or in ours, gone with this process
   af-packet  an interface that is there, in the namespace netns: or in ours
+  pcap-live  a device of libpcap; filter: an expression (needs the package cap)
   internal   a TAP device, as the bridge's own interface (the default for the port LOCAL)
   patch      one end of a link between two bridges; peer: names the other end
   capture    plays file:, speed: times as fast as it was recorded

@@ -87,6 +87,8 @@ export const DEVICE_FIELDS = {
   /** capture: the file to play, and how many times as fast as it was recorded. */
   file: optional(text),
   speed: optional(whole(1, 1000)),
+  /** pcap-live: a filter expression, what comes in. */
+  filter: optional(text),
   /** A capture file of all that passes. */
   record: optional(text),
 } satisfies Fields;
