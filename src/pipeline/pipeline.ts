@@ -187,12 +187,15 @@ export class Pipeline implements UpcallHandler, Host {
   }
 
   mayLearn(mod: FlowMod, limit: number): boolean {
-    // A flow that would only be changed counts too.
-    return limit === 0 || this.#learned(mod) !== null || this.#learnedCount(mod) < limit;
+    if (limit === 0) return true;
+    // A flow that would only be changed counts too, were it only that a FIN has shortened its timeouts.
+    const old = this.#learned(mod);
+    const same = old !== null && old.idleTimeout === mod.idleTimeout && old.hardTimeout === mod.hardTimeout;
+    return same || this.#learnedCount(mod) < limit;
   }
 
   learn(mod: FlowMod, limit: number, nowMs: number): void {
-    if (this.refreshLearned(mod, nowMs) || !this.mayLearn(mod, limit)) return;
+    if (!this.mayLearn(mod, limit) || this.refreshLearned(mod, nowMs)) return;
     try {
       this.tables.learn(mod, nowMs);
     } catch (error) {
