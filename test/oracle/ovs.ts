@@ -113,8 +113,11 @@ export interface Ovs {
   dumpConntrack(...more: string[]): Promise<string[]>;
   /** `ovs-appctl ofproto/trace BRIDGE FLOW...`. */
   trace(bridge: string, ...params: string[]): Promise<string>;
-  /** Becomes a controller of the bridge: `ovs-ofctl -O OpenFlow15 monitor BRIDGE`. The call it gives: lines printed so far. */
-  monitor(bridge: string): Promise<() => Promise<string[]>>;
+  /**
+   * Becomes a controller of the bridge: `ovs-ofctl -O OpenFlow15 monitor BRIDGE`. The call it gives: lines printed so far; with
+   * `bytes`, each packet's in hexadecimal too.
+   */
+  monitor(bridge: string, options?: { readonly bytes?: boolean }): Promise<() => Promise<string[]>>;
   /** What the switch logged so far. */
   log(): string;
   stop(): Promise<void>;
@@ -303,11 +306,15 @@ class RunningOvs implements Ovs {
     return this.appctl("ofproto/trace", bridge, ...params);
   }
 
-  async monitor(bridge: string): Promise<() => Promise<string[]>> {
+  async monitor(
+    bridge: string,
+    options: { readonly bytes?: boolean } = {},
+  ): Promise<() => Promise<string[]>> {
     const file = join(this.dir, `monitor-${bridge}.txt`);
     const socket = join(this.dir, `monitor-${bridge}.ctl`);
     const output = openSync(file, "w");
-    const args = ["-O", "OpenFlow15", `--unixctl=${socket}`, "monitor", bridge, "65534"];
+    const more = options.bytes === true ? ["-m"] : [];
+    const args = [...more, "-O", "OpenFlow15", `--unixctl=${socket}`, "monitor", bridge, "65534"];
     this.#spawn("ovs-ofctl", args, output);
     closeSync(output);
     let control: Unixctl | null = null;

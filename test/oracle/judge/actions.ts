@@ -278,6 +278,7 @@ function makeActionSet(r: Prng, m: MadeMatch, s: Surroundings): string {
   if (m.kind.ip === 4 && oneIn(r, 3)) list.push(`set_field:${r.pick(IPV4)}->ip_dst`);
   if (s.groups.length > 0 && oneIn(r, 3)) list.push(`group:${r.pick(s.groups)}`);
   if (oneIn(r, 12)) list.push(`set_queue:${r.below(3)}`);
+  if (oneIn(r, 12)) list.push("CONTROLLER:128");
   if (m.tagged && oneIn(r, 3)) list.push("pop_vlan");
   if (m.kind.l4 === "udp" && oneIn(r, 3)) list.push(`set_field:${anyPort(r)}->udp_dst`);
   if (list.length === 0 || oneIn(r, 2)) list.push(`output:${1 + r.below(4)}`);

@@ -34,6 +34,8 @@ export interface Outcome {
   readonly refused: readonly string[];
   /** `PORT HEX`, by port, then in order. */
   readonly sent: readonly string[];
+  /** `TABLE COOKIE REASON USERDATA HEX`: what a controller is sent, in order; `-` for no user data. */
+  readonly controller: readonly string[];
   /** dump-flows in order, without what depends on time. */
   readonly flows: readonly string[];
   /** dump-conntrack, sorted. */
@@ -42,7 +44,7 @@ export interface Outcome {
   readonly traces: readonly string[];
 }
 
-export const ASPECTS = ["refused", "sent", "flows", "connections", "traces"] as const;
+export const ASPECTS = ["refused", "sent", "controller", "flows", "connections", "traces"] as const;
 export type Aspect = (typeof ASPECTS)[number];
 
 /** The ports of both switches, beside the bridge's own. */
@@ -87,6 +89,7 @@ export function formatCase(c: Case, why: string, outcome: Outcome | null): strin
   if (outcome !== null) {
     section("refused", outcome.refused);
     section("sent", outcome.sent);
+    section("controller", outcome.controller);
     section("dump-flows", outcome.flows);
     section("dump-conntrack", outcome.connections);
     for (const trace of outcome.traces) section("trace", trace.split("\n"));
@@ -115,6 +118,7 @@ export function parseCase(text: string): { case: Case; outcome: Outcome } {
     outcome: {
       refused: of("refused"),
       sent: of("sent"),
+      controller: of("controller"),
       flows: of("dump-flows"),
       connections: of("dump-conntrack"),
       traces: traces.map((t) => t.join("\n")),

@@ -45,16 +45,24 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   } catch (error) {
     if (!(error instanceof MegaflowError)) throw error;
     refused.push(error.message);
-    return { refused, sent: [], flows: [], connections: [], traces: [] };
+    return { refused, sent: [], controller: [], flows: [], connections: [], traces: [] };
   }
   const sent = new Map<number, string[]>();
+  const controller: string[] = [];
   const sink: FrameSink = {
     port(port, memory, offset, length) {
       const list = sent.get(port) ?? [];
       list.push(`${port} ${Buffer.from(memory.subarray(offset, offset + length)).toString("hex")}`);
       sent.set(port, list);
     },
-    userspace() {},
+    userspace(to, memory, offset, length) {
+      // A controller with number 0 is listening, to what one hears unless it asks for more.
+      if (to.controllerId !== 0 || to.reason === "invalid_ttl") return;
+      const userdata = to.userdata.length === 0 ? "-" : Buffer.from(to.userdata).toString("hex");
+      const frame = Buffer.from(memory.subarray(offset, offset + length)).toString("hex");
+      const reason = to.reason === "explicit_miss" ? "no_match" : to.reason;
+      controller.push(`${to.tableId} 0x${to.cookie.toString(16)} ${reason} ${userdata} ${frame}`);
+    },
     verdict() {},
   };
   let nowMs = START_MS;
@@ -75,6 +83,7 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   return {
     refused,
     sent: [...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? []),
+    controller,
     flows: normalizeFlows(lines(flowsText(bridge)).slice(1)),
     connections: connectionsComparable(c) ? lines(conntrackText(bridge)).sort() : [],
     traces: (options.traced ?? []).map((f) => traceOurs(bridge, f)),

@@ -17,12 +17,16 @@ export class OvsEnded extends Error {}
 export class Theirs {
   ovs: Ovs;
 
-  private constructor(ovs: Ovs) {
+  #told: () => Promise<string[]>;
+
+  private constructor(ovs: Ovs, told: () => Promise<string[]>) {
     this.ovs = ovs;
+    this.#told = told;
   }
 
   static async start(): Promise<Theirs> {
-    return new Theirs(await startSwitch());
+    const ovs = await startSwitch();
+    return new Theirs(ovs, await listen(ovs));
   }
 
   stop(): Promise<void> {
@@ -43,6 +47,7 @@ export class Theirs {
       if (alive !== null) throw error;
       await this.ovs.stop();
       this.ovs = await startSwitch();
+      this.#told = await listen(this.ovs);
       throw new OvsEnded(String(error));
     }
   }
@@ -51,7 +56,8 @@ export class Theirs {
     const { ovs } = this;
     await this.#empty();
     const refused = await this.#load(c);
-    if (refused !== null) return { refused: [refused], sent: [], flows: [], connections: [], traces: [] };
+    if (refused !== null)
+      return { refused: [refused], sent: [], controller: [], flows: [], connections: [], traces: [] };
     const calls: Promise<unknown>[] = [];
     const call = (method: string, ...params: string[]) => {
       const answer = ovs.appctl(method, ...params);
@@ -74,6 +80,7 @@ export class Theirs {
     for (const [no, name] of [...PORTS.map((n) => [n, `p${n}`] as const), [OFPP_LOCAL, BRIDGE] as const]) {
       for (const frame of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(frame).toString("hex")}`);
     }
+    const controller = packetIns(await this.#told());
     const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
     const connections = await ovs.dumpConntrack();
     const traces: string[] = [];
@@ -81,6 +88,7 @@ export class Theirs {
     return {
       refused: [],
       sent,
+      controller,
       flows: normalizeFlows(dump.split("\n").slice(1, -1)),
       connections: connectionsComparable(c) ? connections.sort() : [],
       traces,
@@ -106,6 +114,7 @@ export class Theirs {
       ovs.appctl("dpctl/flush-conntrack"),
       ovs.appctl("fdb/flush", BRIDGE),
       ovs.round(),
+      this.#told(),
     ]);
     for (const name of [...PORTS.map((n) => `p${n}`), BRIDGE]) ovs.takeSent(name);
   }
@@ -146,4 +155,38 @@ async function startSwitch(): Promise<Ovs> {
     await ovs.stop();
     throw error;
   }
+}
+
+/** Becomes a controller. The call it gives: what was printed since it was last called. */
+async function listen(ovs: Ovs): Promise<() => Promise<string[]>> {
+  const printed = await ovs.monitor(BRIDGE, { bytes: true });
+  let seen = 0;
+  return async () => {
+    const all = await printed();
+    const more = all.slice(seen);
+    seen = all.length;
+    return more;
+  };
+}
+
+/** The packet-ins among printed messages, as Outcome has them. */
+function packetIns(lines: readonly string[]): string[] {
+  const out: { head: string; userdata: string; hex: string }[] = [];
+  for (const line of lines) {
+    const start =
+      /PACKET_IN2? \(OF1\.5\) \(xid=0x0\): (?:table_id=(\d+) )?(?:cookie=(0x[0-9a-f]+) )?.*\(via (\w+)\)/.exec(
+        line,
+      );
+    if (start !== null) {
+      out.push({ head: `${start[1] ?? 0} ${start[2] ?? "0x0"} ${start[3]}`, userdata: "-", hex: "" });
+      continue;
+    }
+    const last = out.at(-1);
+    if (last === undefined) continue;
+    const userdata = /^ userdata=([0-9a-f.]+)/.exec(line);
+    if (userdata !== null) last.userdata = userdata[1]!.replaceAll(".", "");
+    const bytes = /^[0-9a-f]{8} {2}((?:[0-9a-f]{2}[ -]?){1,16})/.exec(line);
+    if (bytes !== null) last.hex += bytes[1]!.replace(/[ -]/g, "");
+  }
+  return out.map((x) => `${x.head} ${x.userdata} ${x.hex}`);
 }
