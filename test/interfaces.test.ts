@@ -159,6 +159,49 @@ test("frames longer than a port takes are not sent, and counted; an interface th
   }
 });
 
+test("a port whose interface is down is not live: a group goes to the next", { skip }, async () => {
+  const lab = new Lab("live");
+  try {
+    const node = lab.namespace("node");
+    const red = plugIn(lab, node, "red", "10.78.0.1");
+    const blue = plugIn(lab, node, "blue", "10.78.0.2");
+    const green = plugIn(lab, node, "green", "10.78.0.2");
+    lab.write("br0.flows", "in_port=1 actions=group:1\nin_port=2 actions=1\nin_port=3 actions=1\n");
+    lab.write(
+      "br0.groups",
+      "group_id=1,type=fast_failover,bucket=watch_port:2,actions=2,bucket=watch_port:3,actions=3\n",
+    );
+    const run = await lab.run(
+      node,
+      YAML(
+        "{ no: 1, name: red, type: af-packet }",
+        "{ no: 2, name: blue, type: af-packet }",
+        "{ no: 3, name: green, type: af-packet }",
+      ).replace("flows:", "groups: br0.groups, flows:"),
+    );
+    const sent = async () => {
+      ip("-n", red, "neigh", "flush", "all");
+      const before = await run.counters();
+      ping(red, "10.78.0.2");
+      const after = await run.counters();
+      return ["blue", "green"].map((name) => after[name]!.txFrames! - before[name]!.txFrames! >= 3);
+    };
+    assert.deepEqual(await sent(), [true, false]);
+    ip("-n", blue, "link", "set", "eth", "down");
+    await sleep(400);
+    assert.deepEqual(await sent(), [false, true]);
+    ip("-n", blue, "link", "set", "eth", "up");
+    await sleep(400);
+    assert.deepEqual(await sent(), [true, false]);
+    ip("-n", node, "link", "del", "blue");
+    await sleep(400);
+    assert.deepEqual(await sent(), [false, true]);
+    ip("-n", green, "link", "set", "eth", "down");
+  } finally {
+    await lab.end();
+  }
+});
+
 test(`an interface that is removed and made again is attached again, ${ROUNDS} times`, { skip }, async () => {
   const lab = new Lab("again");
   try {

@@ -111,6 +111,15 @@ export class Bridge {
     this.#revalidateStale();
   }
 
+  /** A port's link is up or down: what watch_port and bonds look at. Not while frames are being worked on. */
+  setPortLive(no: number, live: boolean): void {
+    const port = this.pipeline.ports.get(no);
+    if (port === null || port.live === live) return;
+    this.datapath.pushStats();
+    this.pipeline.ports.add({ ...port, live });
+    this.#revalidateStale();
+  }
+
   /** Sends the staged frames through, with every timer that falls due between them, and forgets them. */
   run(sink: FrameSink): void {
     const { datapath } = this;

@@ -73,13 +73,16 @@ export class LiveBridge implements FrameSink {
 
   /** Attaches a port. Throws MegaflowError when its device cannot be opened. */
   attach(port: LivePort): void {
-    this.#open(new Attached(port));
+    const attached = new Attached(port);
+    attached.isWanted = this.bridge.pipeline.ports.get(port.no)?.live ?? true;
+    this.#open(attached);
   }
 
   /** Frames are moved from now on. */
   start(): void {
     this.#running = true;
     for (const attached of this.#ports.values()) this.#listen(attached);
+    this.#tellLinks();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -148,6 +151,12 @@ export class LiveBridge implements FrameSink {
       }
       this.#listener(attached.port, null);
     }
+    this.#tellLinks();
+  }
+
+  #tellLinks(): void {
+    for (const { port, counters, isWanted } of this.#ports.values())
+      this.bridge.setPortLive(port.no, isWanted && counters.attached && counters.up);
   }
 
   /** Looks after a port's interface: it may have gone without a word, come up, or take other lengths. */
@@ -309,6 +318,8 @@ class Attached {
   readonly offsets = new Uint32Array(DEVICE_FRAMES_MAX);
   readonly lengths = new Uint32Array(DEVICE_FRAMES_MAX);
   readonly segments = new Uint32Array(DEVICE_FRAMES_MAX);
+  /** The configuration does not say that the link is down. */
+  isWanted = true;
   /** The longest frame, without tags. */
   frameMax = MAX_FRAME;
 
