@@ -1,7 +1,7 @@
 // The pipeline of an Antrea v0.6 node with established connections from the pod on port 4 to the pod on port 5.
 import { readFileSync } from "node:fs";
 import type { Prng } from "../src/lib/prng.ts";
-import { ANTREA_V06_FLOWS } from "./fixtures.ts";
+import { ANTREA_FLOWS, ANTREA_GROUPS, ANTREA_METERS, ANTREA_V06_FLOWS } from "./fixtures.ts";
 import type { TrackedTraffic } from "./tracked.ts";
 import { shuffle } from "./traffic.ts";
 
@@ -20,6 +20,28 @@ export function antreaPods(count: number, rng: Prng): TrackedTraffic {
     link: { ethSrc: "0e:5a:10:60:01:03", ethDst: "0e:5a:10:60:01:04" },
     clientPort: 4,
     serverPort: 5,
+    connections: shuffle(connections, rng),
+  };
+}
+
+const BUSYBOX = 0x64600103; // 100.96.1.3
+const COREDNS = 0x64600102;
+
+/** The pipeline of today's Antrea, with established connections from the pod on port 2 to the pod on port 1. */
+export function antreaV2Pods(count: number, rng: Prng): TrackedTraffic {
+  const connections = Array.from({ length: count }, (_, i) => ({
+    src: BUSYBOX,
+    dst: COREDNS,
+    srcPort: 32768 + i,
+    dstPort: 8080,
+  }));
+  return {
+    flows: readFileSync(ANTREA_FLOWS, "utf8"),
+    groups: readFileSync(ANTREA_GROUPS, "utf8"),
+    meters: readFileSync(ANTREA_METERS, "utf8"),
+    link: { ethSrc: "0e:5a:10:60:01:03", ethDst: "0e:5a:10:60:01:02" },
+    clientPort: 2,
+    serverPort: 1,
     connections: shuffle(connections, rng),
   };
 }

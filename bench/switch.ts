@@ -3,6 +3,8 @@
 import { createHash } from "node:crypto";
 import { Bridge, type FrameSink } from "../src/bridge/bridge.ts";
 import { parseFlowFile } from "../src/control/openflow/flow-file.ts";
+import { parseGroupFile } from "../src/control/openflow/group-file.ts";
+import { parseMeterFile } from "../src/control/openflow/meter-file.ts";
 import {
   BATCH_MAX,
   FRAME_DESC_SIZE,
@@ -26,6 +28,11 @@ export interface SwitchOptions {
   readonly exactEntries?: number;
   readonly connectionsMax?: number;
   readonly megaflowsMax?: number;
+  /** Texts of a group and a meter file. */
+  readonly groups?: string;
+  readonly meters?: string;
+  /** How many frames load() will be given, when they are more than a hundred thousand. */
+  readonly framesMax?: number;
   readonly seed: number;
 }
 
@@ -34,12 +41,14 @@ const NOW_MS = 1_587_638_000_000;
 /** Two cache lines for a frame; a batch touches as many as it would in a port's ring. */
 const STRIDE = 128;
 const ARENA_BYTES = 17 << 20; // as datapath.ts has it
+const FRAME_BYTES = STRIDE + FRAME_DESC_SIZE;
 const NEVER = 0xffffffffffffffffn;
 
 const nowhere: FrameSink = { port() {}, userspace() {}, verdict() {} };
 
 export class BenchSwitch {
   readonly bridge: Bridge;
+  readonly #arenaBytes: number;
   #frames = 0;
   #next = 0;
   #descriptors = 0;
@@ -52,8 +61,11 @@ export class BenchSwitch {
       [1, 2, 3, 4, 5, 6].map((no) => ({ no, name: `p${no}` })),
       { anyNumber: true },
     );
-    this.bridge = new Bridge({ ports, failMode: "secure", ...options });
+    this.#arenaBytes = Math.max(ARENA_BYTES, (options.framesMax ?? 0) * FRAME_BYTES);
+    this.bridge = new Bridge({ ports, failMode: "secure", ...options, arenaBytes: this.#arenaBytes });
     this.bridge.advance(NOW_MS);
+    this.bridge.applyMeters(parseMeterFile(options.meters ?? ""), NOW_MS);
+    this.bridge.applyGroups(parseGroupFile(options.groups ?? ""), NOW_MS);
     this.bridge.addFlows(parseFlowFile(flows), NOW_MS);
     this.#receive = this.bridge.datapath.kernel.exports.receive;
     this.#reset = this.bridge.datapath.kernel.exports.outputReset;
@@ -77,7 +89,7 @@ export class BenchSwitch {
     this.#descriptors = arena;
     this.#frames = frames.length;
     const first = arena + frames.length * FRAME_DESC_SIZE;
-    assert(first + frames.length * STRIDE <= arena + ARENA_BYTES, "the frames fit into the arena");
+    assert(first + frames.length * STRIDE <= arena + this.#arenaBytes, "the frames fit into the arena");
     frames.forEach((frame, i) => {
       const at = first + i * STRIDE;
       kernel.bytes.set(frame, at);

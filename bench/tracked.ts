@@ -14,6 +14,11 @@ export interface TrackedTraffic {
   readonly clientPort: number;
   readonly serverPort: number;
   readonly connections: readonly Connection[];
+  /** What the server sees of a connection, when that is another tuple. */
+  readonly seenAs?: (connection: Connection) => Connection;
+  /** Texts of a group and a meter file. */
+  readonly groups?: string;
+  readonly meters?: string;
 }
 
 /** Opens the connections, and lays out an established segment of each for measurement. */
@@ -25,9 +30,12 @@ export function trackedSwitch(
   const { flows, link, connections, clientPort, serverPort } = traffic;
   const there = new Segments(link);
   const back = new Segments({ ethSrc: link.ethDst, ethDst: link.ethSrc });
-  const bench = new BenchSwitch(flows, { ...options, seed: context.seed });
+  const { groups = "", meters = "", seenAs = (connection) => connection } = traffic;
+  const framesMax = connections.length;
+  const bench = new BenchSwitch(flows, { ...options, groups, meters, framesMax, seed: context.seed });
   for (const connection of connections) {
-    const [syn, synAck, ack] = opening(there, back, connection);
+    const [syn, , ack] = opening(there, back, connection);
+    const [, synAck] = opening(there, back, seenAs(connection));
     bench.send(syn, clientPort);
     bench.send(synAck, serverPort);
     bench.send(ack, clientPort);
@@ -43,14 +51,17 @@ export function trackedSwitch(
 
 /** The same for another switch: segments both ways open the connections, those of the clients are measured. */
 export function trackedCase(traffic: TrackedTraffic): PeerCase {
-  const { flows, link, connections, clientPort, serverPort } = traffic;
+  const { flows, link, connections, clientPort, serverPort, seenAs = (connection) => connection } = traffic;
+  const { groups = "", meters = "" } = traffic;
   const there = new Segments(link);
   const back = new Segments({ ethSrc: link.ethDst, ethDst: link.ethSrc });
   return {
     flows,
+    groups,
+    meters,
     ports: [1, 2, 3, 4, 5, 6],
     traffic: { port: clientPort, frames: connections.map((connection) => established(there, connection)) },
-    replies: { port: serverPort, frames: connections.map((connection) => reply(back, connection)) },
+    replies: { port: serverPort, frames: connections.map((connection) => reply(back, seenAs(connection))) },
   };
 }
 

@@ -18,6 +18,9 @@ export interface PeerTraffic {
 export interface PeerCase {
   /** Text of a flow file. */
   readonly flows: string;
+  /** Texts of a group and a meter file. */
+  readonly groups?: string;
+  readonly meters?: string;
   /** OpenFlow numbers of all ports. */
   readonly ports: readonly number[];
   readonly traffic: PeerTraffic;
@@ -103,10 +106,15 @@ export async function measurePeer(workload: PeerCase): Promise<PeerResult> {
       "br0",
       "datapath_type=netdev",
       "fail_mode=secure",
+      "protocols=OpenFlow10,OpenFlow15",
     ]);
     const flows = join(ovs.dir, "flows.txt");
     writeFileSync(flows, workload.flows);
-    await ovs.ofctl(["add-flows", "br0", flows]);
+    const version: string[] = workload.groups ? ["-O", "OpenFlow15"] : [];
+    for (const meter of (workload.meters ?? "").split("\n").filter((line) => line !== ""))
+      await ovs.ofctl([...version, "add-meter", "br0", meter]);
+    if (workload.groups) await ovs.ofctl([...version, "add-groups", "br0", "-"], { input: workload.groups });
+    await ovs.ofctl([...version, "add-flows", "br0", flows]);
     // Ports that receive come last, when all others are there.
     const receiving = new Set(sources.map((source) => source.port));
     for (const no of workload.ports) if (!receiving.has(no)) await addPort(ovs, no, `eth_null${no},no-rx=1`);

@@ -24,6 +24,8 @@ export interface BridgeOptions {
   /** Of the exact-match cache: a power of two, 0 for none. */
   readonly exactEntries?: number;
   readonly connectionsMax?: number;
+  /** As DatapathOptions has it. */
+  readonly arenaBytes?: number;
   readonly megaflowsMax?: number;
   /** VLAN tags that are looked at. */
   readonly vlanLimit?: number;
@@ -55,7 +57,7 @@ export class Bridge {
   readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
-    const { ports, failMode, exactEntries, connectionsMax, megaflowsMax, vlanLimit } = options;
+    const { ports, failMode, exactEntries, connectionsMax, arenaBytes, megaflowsMax, vlanLimit } = options;
     const seed = options.seed ?? 1;
     const { conntrack = {} } = options;
     const ctTimeouts = policyNumbers(conntrack);
@@ -69,6 +71,7 @@ export class Bridge {
       seed: BigInt(seed),
       ...(exactEntries === undefined ? {} : { exactEntries }),
       ...(connectionsMax === undefined ? {} : { connectionsMax }),
+      ...(arenaBytes === undefined ? {} : { arenaBytes }),
       ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
       ...(vlanLimit === undefined ? {} : { vlanLimit }),
     });

@@ -28,6 +28,8 @@ export interface DatapathOptions {
   /** Masks that the megaflows of one input port may have before new ones are narrowed (mask-limit.ts). */
   readonly masksPerPortMax?: number;
   readonly connectionsMax?: number;
+  /** Room for staged frames, beyond what a batch needs: for a caller that lays frames out in the arena itself. */
+  readonly arenaBytes?: number;
   /** VLAN tags that are read, 0 to 2; further ones are payload (OVS: other_config:vlan-limit). Default 1, as in OVS. */
   readonly vlanLimit?: number;
 }
@@ -554,7 +556,7 @@ function startKernel(options: DatapathOptions, imports: Parameters<typeof loadKe
   config[abi.CONFIG_SUBTABLES] = SUBTABLES_MAX;
   config[abi.CONFIG_CONNECTIONS] = options.connectionsMax ?? 1_000_000;
   config[abi.CONFIG_OUT_DESCRIPTORS] = OUT_DESCRIPTORS;
-  config[abi.CONFIG_ARENA_BYTES] = ARENA_BYTES;
+  config[abi.CONFIG_ARENA_BYTES] = Math.max(ARENA_BYTES, options.arenaBytes ?? 0);
   config[abi.CONFIG_OUT_ARENA_BYTES] = OUT_ARENA_BYTES;
   config[abi.CONFIG_RECORD_BYTES] = megaflows * RECORD_BYTES_EACH + 65536;
   config[abi.CONFIG_TABLE_BYTES] = megaflows * 64 + SUBTABLES_MAX * 1024 + 65536;
