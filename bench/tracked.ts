@@ -25,7 +25,7 @@ export interface TrackedTraffic {
 export function trackedSwitch(
   context: BenchContext,
   traffic: TrackedTraffic,
-  options: { readonly cache?: boolean } = {},
+  options: { readonly cache?: boolean; readonly connectionsMax?: number } = {},
 ): BenchSwitch {
   const { flows, link, connections, clientPort, serverPort } = traffic;
   const there = new Segments(link);

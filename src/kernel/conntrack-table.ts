@@ -86,8 +86,9 @@ const END_OF: u32 = 0x80000000;
 /** Most connections looked at, and most ticks walked over, by one conntrackExpire. */
 const SWEEP_MAX: u32 = 512;
 const SWEEP_TICKS_MAX: u32 = 16384;
-/** The same when a commit finds the table full. */
-const SWEEP_FULL: u32 = 8192;
+/** The same when a commit finds the table full: so many at a time until there is room, and so many at most. */
+const SWEEP_STEP: u32 = 64;
+const SWEEP_FULL: u32 = 2048;
 
 let base: usize = 0;
 let heads: usize = 0;
@@ -314,7 +315,9 @@ function sameCold(index: u32, src6: usize, dst6: usize): bool {
 /** A connection's memory, zeroed; -1 when the table is full of connections that are answered. */
 export function allocate(now: u64): i32 {
   if (free == 0 && reached == capacity) {
-    sweep(now, SWEEP_FULL);
+    for (let left = SWEEP_FULL; free == 0 && left != 0; left -= SWEEP_STEP) {
+      if (sweep(now, SWEEP_STEP) == 0) break;
+    }
     if (free == 0 && !dropUnanswered()) return -1;
   }
   let index: u32;
