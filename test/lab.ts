@@ -87,6 +87,21 @@ export class Lab {
   }
 }
 
+export interface PortStatistics {
+  readonly name: string;
+  readonly rxFrames: number;
+  readonly rxBytes: number;
+  readonly txFrames: number;
+  readonly txDropped: number;
+  readonly txTooLong: number;
+  readonly up: boolean;
+}
+
+export interface Statistics {
+  readonly ports: readonly PortStatistics[];
+  readonly drops: Readonly<Record<string, number>>;
+}
+
 /** A switch at work. */
 export class Switch {
   readonly process: ChildProcess;
@@ -109,12 +124,17 @@ export class Switch {
     }
   }
 
-  /** Each port's counters, by name. */
-  async counters(): Promise<Record<string, Record<string, number>>> {
+  /** What SIGUSR1 says. */
+  async statistics(): Promise<Statistics> {
     const from = this.said.length;
     this.process.kill("SIGUSR1");
-    const statistics = JSON.parse((await this.until(/^(\{.*\})$/m, from))[1]!);
-    return Object.fromEntries(statistics.ports.map((p: { name: string }) => [p.name, p]));
+    return JSON.parse((await this.until(/^(\{.*\})$/m, from))[1]!) as Statistics;
+  }
+
+  /** Each port's counters, by name. */
+  async counters(): Promise<Record<string, PortStatistics>> {
+    const { ports } = await this.statistics();
+    return Object.fromEntries(ports.map((port) => [port.name, port]));
   }
 
   async stop(): Promise<number | null> {
