@@ -261,7 +261,8 @@ export function conntrackExecute(action: usize): void {
     // An error about a connection that is not there.
     state = CS_INVALID;
   } else {
-    fresh = true;
+    // What NAT has changed, and an action then has changed back, is no new connection; nor, as in OVS, one known.
+    fresh = !translated || lookup(tuple, reversed, hash, src6, dst6, now) == 0;
   }
 
   if (fresh) {
