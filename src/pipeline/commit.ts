@@ -120,8 +120,13 @@ function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]):
   const fields = type === ETH_IP ? IPV4 : type === ETH_IPV6 ? IPV6 : type === ETH_ARP ? ARP : NO_FIELDS;
   // (Of what push_mpls cleared nothing was looked at, and nothing is written.)
   const changed = anyLookedAtDiffers(fields, flow, base, wc);
+  if (flow.get8(O_NW_PROTO) === 0) {
+    // push_mpls clears the protocol of every frame: it decides nothing then. (An opcode may be written in part.)
+    const cleared = flow.get16(O_DL_TYPE) !== type;
+    if (changed && !cleared && (type === ETH_ARP || base.get8(O_NW_PROTO) === 0)) wc.set8(O_NW_PROTO, 0xff);
+    return false;
+  }
   if (changed) wc.set8(O_NW_PROTO, 0xff);
-  if (flow.get8(O_NW_PROTO) === 0) return false;
   if (changed) {
     commitSet(
       type === ETH_IP ? "ipv4" : type === ETH_IPV6 ? "ipv6" : "arp",
