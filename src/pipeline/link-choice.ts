@@ -54,7 +54,7 @@ function iterate(links: number, hash: number, modulo: number): number {
 export function chooseMember(ctx: Context, action: Extract<Action, { type: "bundle" }>): number {
   const alive = (port: number): boolean => port >= 0xff00 || ctx.host.ports.get(port)?.live === true;
   if (action.algorithm === "active_backup") return action.members.find(alive) ?? OFPP_NONE;
-  maskHashFields(ctx.flow, ctx.wc, action.fields);
+  if (action.members.length > 1) maskHashFields(ctx.flow, ctx.wc, action.fields);
   const flowHash = hashFlowFields(ctx.flow, action.fields, action.basis);
   let best = OFPP_NONE;
   let bestScore = 0;
