@@ -14,6 +14,9 @@ const REQUESTS_A_ROUND = 10;
 /** The switch ended on a case: an assertion or a crash of its own. A new one has been started. */
 export class OvsEnded extends Error {}
 
+/** The listening ovs-ofctl ended, which prints what the packets have. */
+class ListenerEnded extends Error {}
+
 export class Theirs {
   ovs: Ovs;
 
@@ -44,7 +47,7 @@ export class Theirs {
       return await work();
     } catch (error) {
       const alive = await this.ovs.appctl("version").catch(() => null);
-      if (alive !== null) throw error;
+      if (alive !== null && !(error instanceof ListenerEnded)) throw error;
       await this.ovs.stop();
       this.ovs = await startSwitch();
       this.#told = await listen(this.ovs);
@@ -162,7 +165,9 @@ async function listen(ovs: Ovs): Promise<() => Promise<string[]>> {
   const printed = await ovs.monitor(BRIDGE, { bytes: true });
   let seen = 0;
   return async () => {
-    const all = await printed();
+    const all = await printed().catch((error: unknown) => {
+      throw new ListenerEnded(String(error));
+    });
     const more = all.slice(seen);
     seen = all.length;
     return more;
