@@ -135,13 +135,12 @@ export async function floodOrderOf(ovs: Ovs): Promise<FloodOrder> {
       const numbers = /^Datapath actions: ([0-9,]+)$/m.exec(text)![1]!.split(",");
       return numbers.map((no) => (no === LOCAL_DATAPATH_PORT ? OFPP_LOCAL : Number(no)));
     };
-    // A port is not flooded to from itself: the second list says where the first one's port stands.
-    const order = await ports(1);
-    const other = await ports(2);
-    const before = other.slice(0, other.indexOf(1)).filter((no) => no !== 2);
-    const last = before.at(-1);
-    const at = last === undefined ? 0 : order.indexOf(last) + 1;
-    return [...order.slice(0, at), 1, ...order.slice(at)];
+    // A port is not flooded to from itself: of three lists, one at least has any two ports.
+    const lists = [await ports(1), await ports(2), await ports(3)];
+    return [...new Set(lists.flat())].sort((a, b) => {
+      const both = lists.find((list) => list.includes(a) && list.includes(b))!;
+      return both.indexOf(a) - both.indexOf(b);
+    });
   };
   return { normal: await orderOf("NORMAL"), flood: await orderOf("ALL") };
 }
