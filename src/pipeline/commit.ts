@@ -91,7 +91,7 @@ export function commitActions(
   if (toPlain) commitMpls(flow, base, wc, out, false);
   if (flow.get16(O_DL_TYPE) === ETH_NSH) commitNsh(flow, base, wc, out);
 
-  slow = commitNetwork(flow, base, wc, out) || slow;
+  slow = commitNetwork(flow, base, wc, out, pending.wasMpls) || slow;
   const proto = flow.get8(O_NW_PROTO);
   if (isIpType(base.get16(O_DL_TYPE))) {
     if (proto === PROTO_TCP) commitSet("tcp", PORTS, flow, base, wc, out, true);
@@ -115,14 +115,14 @@ export function commitActions(
  * IP, ARP and ND headers. As in OVS, an IP frame of protocol 0 and an ARP frame of opcode 0 keep the header as it came;
  * since that makes the protocol matter, it is un-wildcarded (OVS 3.1 forgets to in places).
  */
-function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): boolean {
+function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], wasMpls: boolean): boolean {
   const type = base.get16(O_DL_TYPE);
   const fields = type === ETH_IP ? IPV4 : type === ETH_IPV6 ? IPV6 : type === ETH_ARP ? ARP : NO_FIELDS;
   // (Of what push_mpls cleared nothing was looked at, and nothing is written.)
   const changed = anyLookedAtDiffers(fields, flow, base, wc);
   if (flow.get8(O_NW_PROTO) === 0) {
     // push_mpls clears the protocol of every frame: it decides nothing then. (An opcode may be written in part.)
-    const cleared = flow.get16(O_DL_TYPE) !== type;
+    const cleared = wasMpls || flow.get16(O_DL_TYPE) !== type;
     if (changed && !cleared && (type === ETH_ARP || base.get8(O_NW_PROTO) === 0)) wc.set8(O_NW_PROTO, 0xff);
     return false;
   }

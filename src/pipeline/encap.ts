@@ -71,6 +71,8 @@ export interface PendingHeaders {
   encapData: Uint8Array;
   /** The only tag was taken off: a tag that the frame has in its stead may be the same by chance. */
   poppedTag: boolean;
+  /** The last label was taken off: what is behind it is not known until the frame is read again. */
+  readonly wasMpls: boolean;
 }
 
 /** The parts of a key that describe the frame's headers. */
