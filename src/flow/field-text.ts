@@ -225,13 +225,13 @@ function parsePacketType(text: string, value: Uint8Array): void {
   ] as const) {
     const digits = INTEGER_PREFIX.exec(rest);
     const out = value.subarray(at, at + 2);
-    if (digits === null || !parseInteger(digits[0], 2, out)) throw bad(rest, what);
+    if (digits === null || !parseInteger(digits[0].replace(BLANKS, ""), 2, out)) throw bad(rest, what);
     if (rest[digits[0].length] !== delimiter) throw bad(rest, `missing '${delimiter}'`);
     rest = rest.slice(digits[0].length + 1);
   }
 }
 
-const INTEGER_PREFIX = /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
+const INTEGER_PREFIX = /^(?:0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
 const SMALL = /^(?:0|[1-9]\d{0,8})$/;
 
 /**

@@ -99,7 +99,7 @@ function parseListed(set: FlagNames, text: string): ParsedFlags {
     const number = LEADING_INTEGER.exec(text.slice(at));
     if (number !== null) {
       const value = toInteger(number[0]);
-      if (value < 0 || value > 0xffffffff || value & ~set.allowed) throw unknown(set, text);
+      if (value & ~set.allowed) throw unknown(set, text);
       flags |= value;
       at += number[0].length;
       if (text[at] === "|") at++;
@@ -118,8 +118,8 @@ function parseListed(set: FlagNames, text: string): ParsedFlags {
 /** As scanf's %i reads one: 0x for hexadecimal, a leading 0 for octal. */
 function toInteger(text: string): number {
   const digits = text.replace(/^[+-]/, "");
-  const value = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
-  return text.startsWith("-") ? -value : value;
+  const value = BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits}` : digits);
+  return Number(BigInt.asIntN(32, text.startsWith("-") ? -value : value));
 }
 
 function unknown(set: FlagNames, text: string): MegaflowError {

@@ -40,7 +40,6 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
       dropped = true;
     }
   };
-  drop(isEthernet, L.O_DL_DST, 12);
   drop(isIpv4 || isArp, L.O_NW_SRC, 8);
   drop(isIp || isArp, L.O_NW_PROTO, 1);
   drop(isIp, L.O_NW_FRAG, 1);
@@ -75,8 +74,7 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {
     throw new MegaflowError("ETEXT", "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
   }
-  if (!isEthernet && (mask.get16(L.O_DL_TYPE) !== 0 || mask.get16(L.O_VLAN0_TCI) !== 0))
-    throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  if (!isEthernet && hasEthernet(mask)) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   // Ports are in the first fragment alone, and the original direction's addresses exist for a tracked connection alone.
   if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER && proto !== 1 && proto !== 58) {
     const needsHeader = mask.get32(L.O_TP_SRC) !== 0 || mask.get16(L.O_TCP_FLAGS) !== 0;
@@ -91,6 +89,12 @@ function narrow(flow: Flow, mask: Flow, at: number): void {
   if (mask.get16(at) === 0) return;
   mask.set16(at, 0xffff);
   flow.set8(at, 0);
+}
+
+/** Whether a match looks at an Ethernet header. */
+function hasEthernet(mask: Flow): boolean {
+  for (let i = L.O_DL_DST; i < L.O_DL_DST + 12; i++) if (mask.bytes[i] !== 0) return true;
+  return mask.get16(L.O_DL_TYPE) !== 0 || mask.get16(L.O_VLAN0_TCI) !== 0;
 }
 
 /** NSH's fields are not dropped, and some values are none. */

@@ -260,4 +260,6 @@ export interface MeterMod {
   readonly burst: boolean;
   readonly stats: boolean;
   readonly bands: readonly MeterBand[];
+  /** Neither kbps nor pktps was given, which the datapath refuses; absent otherwise. */
+  readonly hasNoUnit?: true;
 }

@@ -83,7 +83,8 @@ function importance(rule: DumpedRule): string {
 /** What only OpenFlow 1.0 can match of a VLAN tag does not come out whole. */
 function asOpenFlow15(match: Match): Match {
   const mask = match.mask.get16(O_VLAN0_TCI);
-  if ((mask & 0xe000) === 0 || (mask & 0xf000) === 0xf000) return match;
+  const isTagged = (match.flow.get16(O_VLAN0_TCI) & 0x1000) !== 0;
+  if ((mask & 0xe000) === 0 || ((mask & 0xf000) === 0xf000 && isTagged)) return match;
   const copy = { flow: match.flow.clone(), mask: match.mask.clone() };
   completeTag(copy);
   return copy;

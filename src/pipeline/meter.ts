@@ -39,15 +39,17 @@ export class MeterTable {
   apply(mods: readonly MeterMod[], nowMs: number): void {
     for (const mod of mods) {
       const old = this.#meters.get(mod.meterId);
-      if (mod.command !== "delete") checkBands(mod);
+      if (mod.bands.length > METER_BANDS_MAX) throw new MegaflowError("ETEXT", "OFPMMFC_OUT_OF_BANDS");
       switch (mod.command) {
         case "add":
           if (old !== undefined) throw new MegaflowError("ETEXT", "OFPMMFC_METER_EXISTS");
+          checkBands(mod);
           if (this.#meters.size === METERS_MAX) throw new MegaflowError("ETEXT", "OFPMMFC_OUT_OF_METERS");
           this.#meters.set(mod.meterId, new Meter(mod, this.#freeId(), nowMs));
           break;
         case "modify":
           if (old === undefined) throw new MegaflowError("ETEXT", "OFPMMFC_UNKNOWN_METER");
+          checkBands(mod);
           this.#meters.set(mod.meterId, new Meter(mod, old.datapathId, old.createdMs));
           break;
         case "delete":
@@ -67,8 +69,8 @@ export class MeterTable {
   }
 }
 
-/** What OVS's userspace datapath can do: a few bands, and those that drop. */
+/** What OVS's userspace datapath can do: rates of one unit, and bands that drop. */
 function checkBands(mod: MeterMod): void {
-  if (mod.bands.length > METER_BANDS_MAX) throw new MegaflowError("ETEXT", "OFPMMFC_OUT_OF_BANDS");
+  if (mod.hasNoUnit) throw new MegaflowError("ETEXT", "OFPMMFC_BAD_FLAGS");
   if (mod.bands.some((band) => band.type !== "drop")) throw new MegaflowError("ETEXT", "OFPMMFC_BAD_BAND");
 }

@@ -67,7 +67,7 @@ function onMessages(socket: Socket, take: (bytes: Buffer) => void): void {
 
 /** A switch that does nothing but note what it is sent; ovs-ofctl reaches it as `unix:PATH`. */
 export class RecordingSwitch {
-  #recorded: Buffer[] = [];
+  #recorded: Buffer[][] = [];
   readonly #server: Server;
 
   private constructor(server: Server) {
@@ -78,6 +78,8 @@ export class RecordingSwitch {
     const server = createServer();
     const sw = new RecordingSwitch(server);
     server.on("connection", (socket) => {
+      const recorded: Buffer[] = [];
+      sw.#recorded.push(recorded);
       onMessages(socket, (bytes) => {
         const version = bytes.readUInt8(0);
         const type = bytes.readUInt8(1);
@@ -85,7 +87,7 @@ export class RecordingSwitch {
         if (type === HELLO) socket.write(message(version, HELLO, xid));
         else if (type === ECHO_REQUEST) socket.write(message(version, ECHO_REPLY, xid));
         else if (type === barrierRequest(version)) socket.write(message(version, type + 1, xid));
-        else sw.#recorded.push(bytes);
+        else recorded.push(bytes);
       });
     });
     await new Promise<void>((resolve, reject) => {
@@ -97,6 +99,11 @@ export class RecordingSwitch {
 
   /** The messages recorded since the last call, without hellos, echos and barriers. */
   take(): Buffer[] {
+    return this.takeByConnection().flat();
+  }
+
+  /** The same, for each connection since the last call. */
+  takeByConnection(): Buffer[][] {
     const recorded = this.#recorded;
     this.#recorded = [];
     return recorded;

@@ -163,7 +163,7 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
     ...context,
     match: asWritten,
     refusalOld: refusal,
-    refusalNew: refusal ?? refusalOfTag(match),
+    refusalNew: refusalOfTag(match) ?? refusal,
   });
   if (verdict.error !== null) {
     const message =
@@ -174,7 +174,7 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   }
   // What has been recirculated or hashed is the switch's own.
   const isInternal = match.flow.get32(L.O_RECIRC_ID) !== 0 || match.mask.get32(L.O_DP_HASH) !== 0;
-  const last = isAdd && isInternal ? "OFPBRC_EPERM" : null;
+  const last = !isDelete && isInternal ? "OFPBRC_EPERM" : null;
   const refusalNew = verdict.refusalNew ?? last;
   const refusalOld = verdict.refusalOld ?? last;
   const isNew = verdict.inNew && refusalNew === null;

@@ -8,6 +8,8 @@ import { setMatchField } from "../../flow/match.ts";
 import { parsePort } from "../../flow/port-text.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import { type Bucket, type GroupMod, type GroupType, OFPP_MAX, OFPP_NONE } from "../../pipeline/action.ts";
+import { asSent } from "../../pipeline/action-text/as-sent.ts";
+import { refusalOfBucket } from "../../pipeline/action-text/check.ts";
 import { boundedInteger, uint32, uint64 } from "../../pipeline/action-text/number.ts";
 import { Scanner } from "../../pipeline/action-text/scan.ts";
 import { parseActions } from "../../pipeline/action-text.ts";
@@ -17,6 +19,9 @@ type Command = GroupMod["command"];
 
 /** Highest bucket number; those above have meanings of their own. */
 const BUCKET_MAX = 0xffffff00;
+const BUCKET_FIRST = 0xfffffffd;
+const BUCKET_LAST = 0xfffffffe;
+const BUCKET_ALL = 0xffffffff;
 /** Every group: delete only. */
 export const GROUP_ALL = 0xfffffffc;
 const GROUP_MAX = 0xffffff00;
@@ -58,7 +63,7 @@ export function parseGroupMod(
     throw new MegaflowError("ETEXT", "bucket is not needed", { column: head + 1 });
   }
 
-  let groupId = command === "delete" ? GROUP_ALL : null;
+  let groupId = command === "delete" && line.length === start ? GROUP_ALL : null;
   let type: GroupType | null = null;
   let commandBucketId: GroupMod["commandBucketId"] = command === "remove_bucket" ? "all" : null;
   let method = "";
@@ -119,11 +124,21 @@ export function parseGroupMod(
     throw whole("Indirect groups can have at most one bucket.");
   }
   // From here on the switch would refuse it.
-  if (type !== null && groupId === GROUP_ALL) throw whole("OFPGMFC_INVALID_GROUP");
-  if (type === "indirect" && buckets.length === 0) throw whole("OFPGMFC_INVALID_GROUP");
+  for (const bucket of buckets) {
+    const refusal = refusalOfBucket(bucket.actions, null);
+    if (refusal !== null) throw whole(refusal);
+  }
+  if (new Set(buckets.map((b) => b.id)).size < buckets.length) throw whole("OFPGMFC_BAD_BUCKET");
   if (method !== "" && (type !== "select" || (method !== "hash" && method !== "dp_hash"))) {
     throw whole("OFPBPC_BAD_VALUE");
   }
+  const watches = buckets.some((b) => b.watchPort !== OFPP_NONE || b.watchGroup !== null);
+  if (watches && (type === "all" || type === "indirect" || command === "insert_bucket")) {
+    throw whole("OFPGMFC_WATCH_UNSUPPORTED");
+  }
+  if ((command === "add" || command === "add_or_modify") && groupId === GROUP_ALL)
+    throw whole("OFPGMFC_INVALID_GROUP");
+  if (type === "indirect" && buckets.length === 0) throw whole("OFPGMFC_INVALID_GROUP");
   return {
     command,
     groupId,
@@ -143,6 +158,10 @@ function parseCommandBucketId(at: Scanner, command: Command): GroupMod["commandB
     return "all";
   }
   const id = uint32(at);
+  if (id === BUCKET_FIRST) return "first";
+  if (id === BUCKET_LAST) return "last";
+  if (id === BUCKET_ALL && command === "remove_bucket") return "all";
+  if (id === BUCKET_ALL) throw at.errorAtValue("command_bucket_id=all is not permitted");
   if (id > BUCKET_MAX) throw at.errorAtValue(`invalid command bucket id ${id}`);
   return id;
 }
@@ -169,7 +188,9 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
   const pairs = new Scanner(at.value, at.valueAt);
   while (pairs.next()) {
     const field = fieldByName(pairs.key);
-    if (field === undefined) throw pairs.errorAtKey(`: unknown field ${pairs.key}`);
+    // As in OVS, what is named is the rest of the text.
+    const rest = pairs.rest;
+    if (field === undefined) throw pairs.errorAtKey(`${rest}: unknown field ${pairs.key}`);
     if (fields.includes(field)) throw pairs.errorAtKey(`${pairs.key}: duplicate field`);
     let bits: Uint8Array = new Uint8Array(field.valueSize).fill(0xff);
     if (pairs.value !== "") {
@@ -179,8 +200,11 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
         throw error instanceof MegaflowError ? error.at({ column: pairs.valueAt + 1 }) : error;
       }
       if (bits.every((byte) => byte === 0)) {
-        throw pairs.errorAtValue(`: values are wildcards here and must not be all-zeros`);
+        throw pairs.errorAtValue(`${rest}: values are wildcards here and must not be all-zeros`);
       }
+    }
+    if (!field.maskable && bits.some((byte) => byte !== 0xff)) {
+      throw pairs.errorAtValue(`${pairs.value}: invalid mask for field ${field.name}`);
     }
     setMatchField(scratch, field, bits, bits);
     fields.push(field);
@@ -193,6 +217,7 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
 function parseBuckets(line: string, from: number, type: GroupType | null, names: FlowTextNames): Bucket[] {
   const buckets: (Omit<Bucket, "id"> & { id: number | null })[] = [];
   const used = new Set<number>();
+  let hasUnnumbered = false;
   for (let start = from; start < line.length; ) {
     const content = start + "bucket=".length;
     let end = line.indexOf("bucket=", content);
@@ -203,15 +228,9 @@ function parseBuckets(line: string, from: number, type: GroupType | null, names:
         column: content + 1,
       });
     }
-    const column = content + 1;
-    if (bucket.id !== null && used.has(bucket.id)) {
-      throw new MegaflowError("ETEXT", "OFPGMFC_BAD_BUCKET", { column });
-    }
-    const watched = bucket.watchPort !== OFPP_NONE || bucket.watchGroup !== null;
-    if (watched && (type === "all" || type === "indirect")) {
-      throw new MegaflowError("ETEXT", "OFPGMFC_WATCH_UNSUPPORTED", { column });
-    }
-    if (bucket.id !== null) used.add(bucket.id);
+    // Those before the first bucket without a number do not keep it from theirs, as in ovs-ofctl.
+    if (bucket.id === null) hasUnnumbered = true;
+    else if (hasUnnumbered) used.add(bucket.id);
     buckets.push(bucket);
     start = end;
   }
@@ -283,6 +302,6 @@ function parseBucket(
     weight,
     watchPort,
     watchGroup,
-    actions: parseActions(actions, { ...names, instructions: false, column: base + 1 }),
+    actions: asSent(parseActions(actions, { ...names, instructions: false, column: base + 1 }), false),
   };
 }

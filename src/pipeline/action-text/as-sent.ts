@@ -45,7 +45,7 @@ function changes(action: Action, old: boolean): boolean {
     case "goto_table":
       return old;
     case "load":
-      return old && action.dst.bits > LOAD_BITS;
+      return action.dst.field === DL_VLAN || (old && action.dst.bits > LOAD_BITS);
     case "output_reg":
       return action.src.bits > LOAD_BITS;
     case "multipath":
@@ -69,6 +69,7 @@ function sent(action: Action, old: boolean): readonly Action[] {
       return [sentMod(action)];
     case "load": {
       const { field, ofs, bits } = action.dst;
+      if (field === DL_VLAN) return [{ ...action, dst: { field: IN_PORT, ofs, bits } }];
       if (!hasShortHeader(field) || field.option >= 0) return [action];
       return loads(field, action.value << BigInt(ofs), ((1n << BigInt(bits)) - 1n) << BigInt(ofs));
     }

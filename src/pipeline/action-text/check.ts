@@ -45,8 +45,6 @@ function isIp(flow: Flow): boolean {
 /** What is known of a packet at some action: a copy of the match that the actions change as they go. */
 interface Known {
   readonly flow: Flow;
-  /** Number of VLAN tags the packet is known to have. */
-  vlans: number;
 }
 
 /** What is wrong with actions, as names of OpenFlow errors; null for nothing. */
@@ -68,6 +66,8 @@ let $tlvMap: TlvMap | null = null;
 let $refusalOld: string | null = null;
 let $refusalNew: string | null = null;
 let $hasMetadata = false;
+/** A bucket's actions have no match to fit. */
+let $isBucket = false;
 let $hasActionSet = false;
 /** Whether the flow's keys need more than OpenFlow 1.0. */
 let $keysNeedNew = false;
@@ -88,6 +88,19 @@ function refuseNew(name: string): void {
   $refusalNew ??= name;
 }
 
+/** What a switch answers to a bucket's actions over OpenFlow 1.5; null for nothing. */
+export function refusalOfBucket(actions: readonly Action[], tlvMap: TlvMap | null): string | null {
+  $isBucket = true;
+  try {
+    checkActions(actions, { match: EVERYTHING, tlvMap });
+    return $refusalNew;
+  } finally {
+    $isBucket = false;
+  }
+}
+
+const EVERYTHING: Match = { flow: new Flow(), mask: new Flow() };
+
 /** Whether the actions fit the context's match. Settles the `fact` of mod actions. */
 export function checkActions(
   actions: readonly Action[],
@@ -106,7 +119,7 @@ export function checkActions(
   let error = checkAll(actions, match, context.tableId ?? 255);
   if (context.versions === "none" || ($needsOld && ($needsNew || $hasActionSet)))
     error ??= "OFPBAC_MATCH_INCONSISTENT";
-  if ($inconsistentNew) refuseNew("OFPBAC_MATCH_INCONSISTENT");
+  if ($inconsistentNew && !$isBucket) refuseNew("OFPBAC_MATCH_INCONSISTENT");
   return {
     error,
     inOld: !$needsNew && !$hasActionSet,
@@ -121,20 +134,23 @@ function checkAll(actions: readonly Action[], match: Match, tableId: number): st
   const ctState = match.flow.get8(L.O_CT_STATE);
   $isNotInvalid =
     (ctState & L.CS_TRACKED) !== 0 && (match.mask.get8(L.O_CT_STATE) & ~ctState & L.CS_INVALID) !== 0;
-  const known = copyOf(match.flow, 0);
-  if ((match.flow.get16(L.O_VLAN0_TCI) & CFI) !== 0) known.vlans = 1;
-  if (known.vlans === 1 && (match.flow.get16(L.O_VLAN1_TCI) & CFI) !== 0) known.vlans = 2;
+  const known = copyOf(match.flow);
   return checkList(actions, known, tableId);
+}
+
+/** How many VLAN tags a packet is known to have. */
+function vlansOf(flow: Flow): number {
+  if ((flow.get16(L.O_VLAN0_TCI) & CFI) === 0) return 0;
+  return (flow.get16(L.O_VLAN1_TCI) & CFI) === 0 ? 1 : 2;
 }
 
 /** One per level of nesting: a copy for each flow of a big file would cost more than the checks. */
 const $known: Known[] = [];
 let $depth = 0;
 
-function copyOf(flow: Flow, vlans: number): Known {
-  const known = ($known[$depth] ??= { flow: new Flow(), vlans: 0 });
+function copyOf(flow: Flow): Known {
+  const known = ($known[$depth] ??= { flow: new Flow() });
   known.flow.copyFrom(flow);
-  known.vlans = vlans;
   return known;
 }
 
@@ -143,7 +159,7 @@ function checkNested(actions: readonly Action[], known: Known, tableId: number):
   // ovs-ofctl forgets what the actions before a nested list need.
   $needsNew = $keysNeedNew;
   $depth++;
-  const error = checkList(actions, copyOf(known.flow, known.vlans), tableId);
+  const error = checkList(actions, copyOf(known.flow), tableId);
   $depth--;
   return error;
 }
@@ -151,7 +167,8 @@ function checkNested(actions: readonly Action[], known: Known, tableId: number):
 function checkList(actions: readonly Action[], known: Known, tableId: number): string | null {
   for (const action of actions) {
     const error = checkAction(action, known, tableId);
-    if (error !== null) return error;
+    if (error !== null && !$isBucket) return error;
+    if (error === "OFPBAC_BAD_OUT_PORT" || error === "OFPBAC_BAD_SET_ARGUMENT") refuse(error);
   }
   return null;
 }
@@ -193,16 +210,14 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       settleMod(action, known);
       return null;
     case "strip_vlan":
-      if (known.vlans > 0) {
-        known.vlans--;
+      if (vlansOf(known.flow) > 0) {
         flow.set32(L.O_VLAN0, flow.get32(L.O_VLAN1));
         flow.set32(L.O_VLAN1, 0);
       } else $needsOld = true;
       return null;
     case "push_vlan":
       $needsNew = true;
-      if (known.vlans === 2) return "OFPBAC_BAD_TAG";
-      known.vlans++;
+      if (vlansOf(flow) === 2) return "OFPBAC_BAD_TAG";
       flow.set32(L.O_VLAN1, flow.get32(L.O_VLAN0));
       flow.set32(L.O_VLAN0, ((action.ethertype << 16) | CFI) >>> 0);
       return null;
@@ -348,7 +363,9 @@ function setsInNew(isThere: boolean): void {
 
 /** A field to write: its prerequisites must hold and it must not be read-only. */
 function checkDestination(sf: Subfield, flow: Flow): string | null {
-  return checkSource(sf, flow) ?? (sf.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT");
+  const error = checkSource(sf, flow);
+  if (error !== null && !$isBucket) return error;
+  return sf.field.writable ? null : "OFPBAC_BAD_SET_ARGUMENT";
 }
 
 function checkSetField(action: Action & { type: "set_field" }, known: Known): string | null {
@@ -367,9 +384,9 @@ function checkLoad(action: Action & { type: "load" }, known: Known): string | nu
   const { field, ofs } = action.dst;
   const value = action.value << BigInt(ofs);
   noteOption(field);
-  if (!field.writable) {
-    refuse(field.codePoints.length === 0 ? "OFPBAC_BAD_SET_LEN" : "OFPBAC_BAD_SET_ARGUMENT");
-  } else if (!isValid(field, value)) refuseNew("OFPBAC_BAD_SET_ARGUMENT");
+  if (field.codePoints.length === 0 && field !== DL_VLAN) refuse("OFPBAC_BAD_SET_LEN");
+  else if (!field.writable) refuse("OFPBAC_BAD_SET_ARGUMENT");
+  else if (!isValid(field, value)) refuseNew("OFPBAC_BAD_SET_ARGUMENT");
   return checkSet(field, known, value);
 }
 
@@ -397,14 +414,15 @@ function settleMod(action: Action & { type: "mod" }, known: Known): void {
   if (action.name.startsWith("mod_dl_")) {
     setsInNew(isPresent("ethernet", known.flow));
   } else if (action.name.endsWith("vlan_vid") || action.name.endsWith("vlan_pcp")) {
-    setsInNew(isPresent("ethernet", known.flow) && (known.vlans > 0 || action.name.startsWith("mod_")));
-    settled.fact = known.vlans > 0 ? 1 : 0;
-    if (known.vlans === 0 && action.name.startsWith("set_")) $needsOld = true;
+    setsInNew(
+      isPresent("ethernet", known.flow) && (vlansOf(known.flow) > 0 || action.name.startsWith("mod_")),
+    );
+    settled.fact = vlansOf(known.flow) > 0 ? 1 : 0;
+    if (vlansOf(known.flow) === 0 && action.name.startsWith("set_")) $needsOld = true;
     known.flow.set16(L.O_VLAN0_TCI, known.flow.get16(L.O_VLAN0_TCI) | CFI);
-    if (known.vlans === 0) known.vlans = 1;
   } else if (action.name.startsWith("mod_tp_")) {
     const proto = known.flow.get8(L.O_NW_PROTO);
-    settled.fact = proto;
+    settled.fact = isPresent("ip", known.flow) ? proto : 0;
     const notLater = (known.flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) === 0;
     needsOldUnless(isPresent("ip", known.flow) && notLater && (proto === 6 || proto === 17 || proto === 132));
   } else if (action.name === "mod_nw_ecn" || action.name === "mod_nw_ttl") {
@@ -439,6 +457,8 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   for (const { minAddr } of nats) {
     if (minAddr !== null && dlType !== (minAddr.length === 4 ? ETH_IP : ETH_IPV6)) return inconsistent;
   }
+  // What is invalid cannot be translated.
+  if (nats.length > 0 && (flow.get8(L.O_CT_STATE) & L.CS_INVALID) !== 0) return inconsistent;
   const changes =
     action.exec.some((inner) => inner.type !== "nat") || nats.some((nat) => nat.kind !== "undo");
   if (!action.commit && changes) return "OFPBAC_BAD_ARGUMENT";

@@ -12,13 +12,13 @@ import { tableFromText } from "./table-text.ts";
 
 /** `conjunction(ID,K/N)` */
 export function parseConjunction(at: Scanner): Action {
-  const m = /^\s*([^,\s]+)\s*,\s*(\d+)\s*\/\s*(\d+)\s*$/.exec(at.value);
+  const m = /^\s*([^,\s]+)\s*,\s*([+-]?\d+)\s*\/\s*([+-]?\d+)\s*$/.exec(at.value);
   const id = m === null ? null : readInteger(m[1]!);
   if (m === null || id === null) {
     throw at.errorAtValue('"conjunction" syntax is "conjunction(id,i/n)"');
   }
-  const clause = Number(m[2]);
-  const nClauses = Number(m[3]);
+  const clause = Number(BigInt.asUintN(8, BigInt(m[2]!)));
+  const nClauses = Number(BigInt.asUintN(8, BigInt(m[3]!)));
   if (nClauses < 2) throw at.errorAtValue("conjunction must have at least 2 clauses");
   if (nClauses > 64) throw at.errorAtValue("conjunction must have at most 64 clauses");
   if (clause < 1) throw at.errorAtValue("clause index must be positive");

@@ -4,6 +4,9 @@
 import { MegaflowError } from "../../lib/errors.ts";
 import type { Scanner } from "./scan.ts";
 
+/** A value, and where errors about it belong. */
+export type ValueAt = Pick<Scanner, "value" | "errorAtValue">;
+
 const PATTERN = /^[ \t]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))$/;
 
 /** The number a whole text stands for, null when it is none. */
@@ -44,24 +47,24 @@ export function readSmallInteger(text: string): number | null {
 }
 
 /** An integer of 0 to `max`; otherwise throws `invalid NAME "TEXT"`. The text is the scanner's value. */
-export function boundedInteger(at: Scanner, name: string, max: number): number {
+export function boundedInteger(at: ValueAt, name: string, max: number): number {
   return boundedIntegerOf(at, at.value, name, max);
 }
 
 /** As boundedInteger, for a text that is a part of the scanner's value. */
-export function boundedIntegerOf(at: Scanner, text: string, name: string, max: number): number {
+export function boundedIntegerOf(at: ValueAt, text: string, name: string, max: number): number {
   const value = readSmallInteger(text);
   if (value === null || value < 0 || value > max) throw at.errorAtValue(`invalid ${name} "${text}"`);
   return value;
 }
 
 /** A 32-bit number; higher bits are lost, as in ovs-ofctl. */
-export function uint32(at: Scanner, text = at.value): number {
+export function uint32(at: ValueAt, text = at.value): number {
   return Number(BigInt.asUintN(32, uint64(at, text)));
 }
 
 /** A 64-bit number. */
-export function uint64(at: Scanner, text = at.value): bigint {
+export function uint64(at: ValueAt, text = at.value): bigint {
   if (text === "") throw at.errorAtValue("missing required numeric argument");
   const value = readInteger(text);
   if (value === null || value > 0xffff_ffff_ffff_ffffn || value < -0xffff_ffff_ffff_ffffn) {
@@ -72,8 +75,12 @@ export function uint64(at: Scanner, text = at.value): bigint {
 
 /** What C's atoi makes of a text: the decimal number it begins with, else 0. `learn` reads its numbers so. */
 export function atoi(text: string): number {
-  const value = Number.parseInt(text, 10);
-  return Number.isNaN(value) ? 0 : value;
+  const digits = /^\s*([+-]?\d+)/.exec(text);
+  if (digits === null) return 0;
+  // As a long integer is cut to an int.
+  const value = BigInt(digits[1]!);
+  const limit = (1n << 63n) - 1n;
+  return Number(BigInt.asIntN(32, value > limit ? limit : value < -limit ? -limit - 1n : value));
 }
 
 /** The bytes of a big-endian number. */

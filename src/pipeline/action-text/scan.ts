@@ -81,6 +81,11 @@ export class Scanner {
     return true;
   }
 
+  /** What follows the pair and the delimiter that ends it. */
+  get rest(): string {
+    return this.text.slice(this.#pos);
+  }
+
   /** An error at the pair's key. */
   errorAtKey(message: string): MegaflowError {
     return new MegaflowError("ETEXT", message, { column: this.keyAt + 1 });

@@ -1,6 +1,14 @@
 // Actions that change fields (ovs-actions(7), "Field Modification Actions"): text in.
 
-import { ARP_OP, type Field, fieldByName, NW_TOS, type Subfield, VLAN_VID } from "../../flow/field.ts";
+import {
+  ARP_OP,
+  type Field,
+  fieldByName,
+  NSH_TTL,
+  NW_TOS,
+  type Subfield,
+  VLAN_VID,
+} from "../../flow/field.ts";
 import { formatFieldValue, parseField } from "../../flow/field-text.ts";
 import { parseSubfield, parseSubfieldPrefix } from "../../flow/subfield.ts";
 import type { Action, ModName } from "../action.ts";
@@ -79,6 +87,7 @@ function narrowOf(field: Field, given: bigint, mask: bigint): Action | null {
 /** Whether a value has no bit that its field cannot hold. */
 function isValidValue(field: Field, value: bigint): boolean {
   if (field === NW_TOS) return (value & 3n) === 0n;
+  if (field === NSH_TTL) return value <= 63n;
   if (field === ARP_OP) return value <= 0xffn;
   if (field === VLAN_VID) return value <= 0x1fffn;
   if (field.form === "of_port_oxm" || field.name.startsWith("tun_erspan_")) return true;

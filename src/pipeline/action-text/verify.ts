@@ -49,7 +49,8 @@ export function verifyActions(
           : `invalid instruction ordering: ${INSTRUCTIONS[next]} must appear before ${INSTRUCTIONS[last]}, for OpenFlow 1.1+ compatibility`,
       );
     }
-    if (next !== APPLY && !instructionsAllowed) {
+    // OpenFlow 1.5 has meter as an action besides.
+    if (next !== APPLY && !instructionsAllowed && action.type !== "meter") {
       fail(`${INSTRUCTIONS[next]} instruction not allowed here`);
     }
     last = next;
@@ -98,6 +99,11 @@ export function actionName(action: Action): string {
       );
     case "set_mpls":
       return `set_mpls_${action.part}`;
+    case "controller": {
+      const { reason, controllerId, userdata, pause, meterId } = action;
+      const isPlain = reason === "action" && controllerId === 0 && userdata.length === 0 && !pause;
+      return isPlain && meterId === null ? "output" : "controller";
+    }
     default:
       return action.type;
   }
