@@ -8,24 +8,8 @@ import { DEVICE_FRAMES_MAX, type Device, SEGMENT_UNKNOWN } from "../port/device.
 import { segments as cutSegments, segmentOf } from "../port/segmentation.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
 import { LiveTunnels } from "./live-tunnels.ts";
+import { newCounters, type PortCounters } from "./port-counters.ts";
 import { dropNote } from "./replay-output.ts";
-
-/** What a port has moved. */
-export interface PortCounters {
-  readonly no: number;
-  readonly name: string;
-  attached: boolean;
-  rxFrames: number;
-  rxBytes: number;
-  txFrames: number;
-  txBytes: number;
-  /** Not sent: the device was gone, or its queue full, or the frame too long. */
-  txDropped: number;
-  /** Of these, longer than the interface takes. */
-  txTooLong: number;
-  /** What the system says of the interface: it is up. */
-  up: boolean;
-}
 
 /** A port, and how its device is opened: at once, and again whenever it has gone. */
 export interface LivePort {
@@ -325,19 +309,7 @@ class Attached {
 
   constructor(port: LivePort) {
     this.port = port;
-    const { no, name } = port;
-    this.counters = {
-      no,
-      name,
-      attached: false,
-      rxFrames: 0,
-      rxBytes: 0,
-      txFrames: 0,
-      txBytes: 0,
-      txDropped: 0,
-      txTooLong: 0,
-      up: false,
-    };
+    this.counters = newCounters(port.no, port.name);
   }
 
   close(): void {

@@ -9,7 +9,8 @@ import type { TunnelOptions, TunnelType } from "../pipeline/tunnel-options.ts";
 import { TunnelPorts } from "../pipeline/tunnel-ports.ts";
 import { SEGMENT_UNKNOWN } from "../port/device.ts";
 import type { Underlay } from "../port/underlay.ts";
-import type { LiveBridge, PortCounters } from "./live-bridge.ts";
+import type { LiveBridge } from "./live-bridge.ts";
+import { newCounters, type PortCounters } from "./port-counters.ts";
 
 /** Opens the underlay for the tunnels of one type and UDP port. Throws MegaflowError when it cannot be. */
 export type OpenUnderlay = (type: TunnelType, dstPort: number, tunnels: readonly TunnelOptions[]) => Underlay;
@@ -40,18 +41,7 @@ export class LiveTunnels {
   }
 
   add(port: Port, options: TunnelOptions, underlay: Underlay, tap: TunnelTap | null): void {
-    const counters: PortCounters = {
-      no: port.no,
-      name: port.name,
-      attached: true,
-      rxFrames: 0,
-      rxBytes: 0,
-      txFrames: 0,
-      txBytes: 0,
-      txDropped: 0,
-      txTooLong: 0,
-      up: true,
-    };
+    const counters = { ...newCounters(port.no, port.name), attached: true, up: true };
     const lost = () => {
       counters.txFrames--;
       counters.txDropped++;

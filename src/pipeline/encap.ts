@@ -30,7 +30,8 @@ import type { Action } from "./action.ts";
 import type * as S from "./compile.ts";
 import { type Context, X_TOO_MANY_MPLS_LABELS, X_UNSUPPORTED_PACKET_TYPE } from "./context.ts";
 import { BOS, clearInner, countLabels, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
-import { NO_BYTES, sendToController } from "./output.ts";
+import { NO_BYTES } from "./output.ts";
+import { decrementByte } from "./ttl.ts";
 import { ETH_IP, ETH_IPV6, ETH_MPLS, ETH_MPLS_MC, ETH_NSH, isMplsType } from "./wildcards.ts";
 
 export const PT_ETH = 0;
@@ -260,24 +261,12 @@ function decapMpls(ctx: Context, type: number): void {
 
 /** Returns true when the TTL expired: the rest of the list is not done. */
 export function decrementNshTtl(ctx: Context): boolean {
-  const { flow, wc } = ctx;
+  const words = "NSH decrement TTL exception";
+  const { flow } = ctx;
   if (flow.get32(O_PACKET_TYPE) === PT_NSH || flow.get16(O_DL_TYPE) === ETH_NSH) {
-    wc.set8(O_NSH_TTL, 0xff);
-    const ttl = flow.get8(O_NSH_TTL);
-    if (ttl > 1) {
-      flow.set8(O_NSH_TTL, ttl - 1);
-      ctx.dirty = true;
-      return false;
-    }
-    sendToController(ctx, {
-      reason: "invalid_ttl",
-      controllerId: 0,
-      maxLen: 0xffff,
-      userdata: NO_BYTES,
-      meterId: null,
-    });
+    return decrementByte(ctx, O_NSH_TTL, [0], words);
   }
-  ctx.report("warn", "NSH decrement TTL exception");
+  ctx.report("warn", words);
   return true;
 }
 

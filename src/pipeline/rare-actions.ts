@@ -35,10 +35,11 @@ import { decrementNshTtl, translateEncap } from "./encap.ts";
 import { finishFreezing } from "./freeze.ts";
 import { chooseLink, chooseMember } from "./link-choice.ts";
 import { countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
-import { composeOutput, NO_BYTES, sendToController, translateOutput } from "./output.ts";
+import { composeOutput, translateOutput } from "./output.ts";
 import { prerequisiteMet } from "./prerequisite.ts";
 import { reportSubfield } from "./report.ts";
 import { translateActionSet, translateSteps } from "./translate.ts";
+import { decrementByte } from "./ttl.ts";
 import { fixTpid, setTci } from "./vlan.ts";
 import { ETH_IP, isIpAny, isMplsType } from "./wildcards.ts";
 
@@ -356,24 +357,9 @@ function setMpls(ctx: Context, step: S.Step): void {
 }
 
 function decrementMplsTtl(ctx: Context): boolean {
-  const { flow, wc } = ctx;
-  if (isMplsType(flow.get16(O_DL_TYPE))) {
-    wc.set8(O_MPLS_LSE0 + 3, 0xff);
-    const ttl = lse(flow, 0) & 0xff;
-    if (ttl > 1) {
-      flow.set8(O_MPLS_LSE0 + 3, ttl - 1);
-      ctx.dirty = true;
-      return false;
-    }
-    sendToController(ctx, {
-      reason: "invalid_ttl",
-      controllerId: 0,
-      maxLen: 0xffff,
-      userdata: NO_BYTES,
-      meterId: null,
-    });
-  }
-  ctx.report("warn", "MPLS decrement TTL exception");
+  const words = "MPLS decrement TTL exception";
+  if (isMplsType(ctx.flow.get16(O_DL_TYPE))) return decrementByte(ctx, O_MPLS_LSE0 + 3, [0], words);
+  ctx.report("warn", words);
   return true;
 }
 

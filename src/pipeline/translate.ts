@@ -46,13 +46,7 @@ import { translateGroup } from "./group-translate.ts";
 import { TABLE_INTERNAL } from "./internal-table.ts";
 import { isLearned, translateLearn } from "./learn.ts";
 import { mirrorIngress } from "./mirror.ts";
-import {
-  NO_BYTES,
-  sendToController,
-  translateOutput,
-  translateOutputReg,
-  translateOutputTrunc,
-} from "./output.ts";
+import { sendToController, translateOutput, translateOutputReg, translateOutputTrunc } from "./output.ts";
 import { maskProtocol, prerequisiteMet } from "./prerequisite.ts";
 import * as rare from "./rare-actions.ts";
 import { swapConntrackTuple } from "./rare-actions.ts";
@@ -60,6 +54,7 @@ import { reportSubfield } from "./report.ts";
 import type { Rule } from "./rule.ts";
 import { forwards, isBpdu, receives } from "./spanning-tree.ts";
 import { addNode } from "./trace-node.ts";
+import { decrementByte } from "./ttl.ts";
 import { popTag, pushTag } from "./vlan.ts";
 import { ETH_IP, finishWildcards, hasTunnel, initWildcards, isIpAny, isIpType } from "./wildcards.ts";
 
@@ -524,24 +519,8 @@ function decrementTtl(ctx: Context, step: S.Step): boolean {
   wc.set8(O_NW_TTL, 0xff);
   if (!isIpType(type)) return false;
   wc.set8(O_NW_PROTO, 0xff);
-  const ttl = flow.get8(O_NW_TTL);
-  if (ttl > 1) {
-    flow.set8(O_NW_TTL, ttl - 1);
-    ctx.dirty = true;
-    return false;
-  }
   const ids = (step.action as Extract<Action, { type: "dec_ttl" }>).ids ?? [0];
-  for (const controllerId of ids) {
-    sendToController(ctx, {
-      reason: "invalid_ttl",
-      controllerId,
-      maxLen: 0xffff,
-      userdata: NO_BYTES,
-      meterId: null,
-    });
-  }
-  ctx.report("warn", `IPv${type === ETH_IP ? 4 : 6} decrement TTL exception`);
-  return true;
+  return decrementByte(ctx, O_NW_TTL, ids, `IPv${type === ETH_IP ? 4 : 6} decrement TTL exception`);
 }
 
 /** Adds to the action set, and keeps actset_output. */

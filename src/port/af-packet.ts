@@ -2,7 +2,7 @@
 // the system's own stack has it (which gets it too), and sends.
 import { MegaflowError } from "../lib/errors.ts";
 import type { Link } from "./device.ts";
-import { deviceError, openDevice, SystemDevice } from "./system-device.ts";
+import { openDevice, SystemDevice } from "./system-device.ts";
 
 export interface PacketPortOptions {
   readonly name: string;
@@ -20,35 +20,7 @@ export class PacketPort extends SystemDevice {
       { what: "interface", name, netns, capability: "CAP_NET_RAW" },
       (shim, path) => shim.openPacket(name, path),
     );
-    return new PacketPort(shim, opened);
-  }
-
-  override read(
-    memory: Uint8Array,
-    offset: number,
-    slotSize: number,
-    lengths: Uint32Array,
-    segments: Uint32Array,
-  ): number {
-    try {
-      return this.shim.readPackets(this.opened.fd, memory, offset, slotSize, lengths, segments);
-    } catch (error) {
-      return this.#failed(error);
-    }
-  }
-
-  override write(
-    memory: Uint8Array,
-    offsets: Uint32Array,
-    lengths: Uint32Array,
-    count: number,
-    segments: Uint32Array,
-  ): number {
-    try {
-      return this.shim.writePackets(this.opened.fd, memory, offsets, lengths, segments, count);
-    } catch (error) {
-      return this.#failed(error);
-    }
+    return new PacketPort(shim, opened, shim.readPackets, shim.writePackets);
   }
 
   /** Throws when the interface is gone, or another one has its name. */
@@ -59,10 +31,10 @@ export class PacketPort extends SystemDevice {
   }
 
   /** An interface that is down moves nothing; one that is gone ends the port. */
-  #failed(error: unknown): 0 {
+  protected override failed(error: unknown): 0 {
     this.link();
     const code = error instanceof Error && "code" in error ? error.code : "";
     if (code === "ENETDOWN" || code === "ENXIO") return 0;
-    throw deviceError(error);
+    return super.failed(error);
   }
 }

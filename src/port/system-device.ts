@@ -17,27 +17,58 @@ export abstract class SystemDevice implements Device {
   protected readonly opened: Opened;
   #watch: Watch | null = null;
 
-  protected constructor(shim: NativeShim, opened: Opened) {
+  readonly #read: NativeShim["readFrames"];
+  readonly #write: NativeShim["writeFrames"];
+
+  /** `read` and `write` are the shim's functions for this kind of descriptor. */
+  protected constructor(
+    shim: NativeShim,
+    opened: Opened,
+    read: NativeShim["readFrames"],
+    write: NativeShim["writeFrames"],
+  ) {
     this.shim = shim;
     this.opened = opened;
     this.name = opened.name;
+    this.#read = read;
+    this.#write = write;
   }
 
-  abstract read(
+  abstract link(): Link | null;
+
+  /** A frame longer than a slot is cut. */
+  read(
     memory: Uint8Array,
     offset: number,
     slotSize: number,
     lengths: Uint32Array,
     segments: Uint32Array,
-  ): number;
-  abstract write(
+  ): number {
+    try {
+      return this.#read(this.opened.fd, memory, offset, slotSize, lengths, segments);
+    } catch (error) {
+      return this.failed(error);
+    }
+  }
+
+  write(
     memory: Uint8Array,
     offsets: Uint32Array,
     lengths: Uint32Array,
     count: number,
     segments: Uint32Array,
-  ): number;
-  abstract link(): Link | null;
+  ): number {
+    try {
+      return this.#write(this.opened.fd, memory, offsets, lengths, segments, count);
+    } catch (error) {
+      return this.failed(error);
+    }
+  }
+
+  /** What reading or writing threw: throws what the port ends with, or gives 0 when it may go on. */
+  protected failed(error: unknown): 0 {
+    throw deviceError(error);
+  }
 
   /** Calls back whenever frames wait. One callback for a port; it keeps the process alive until close(). */
   onReadable(callback: () => void): void {

@@ -22,7 +22,7 @@ export class TapPort extends SystemDevice {
       { what: "TAP device", name, netns, capability: "CAP_NET_ADMIN" },
       (shim, path) => shim.openTap(name, path),
     );
-    const port = new TapPort(shim, opened);
+    const port = new TapPort(shim, opened, shim.readFrames, shim.writeFrames);
     if (mtu === undefined) return port;
     try {
       shim.setMtu(opened.control, opened.name, mtu);
@@ -31,39 +31,6 @@ export class TapPort extends SystemDevice {
       throw deviceError(error);
     }
     return port;
-  }
-
-  /**
-   * Reads waiting frames, as many as `lengths` has room for and at most 64: frame i lies at `offset + i * slotSize`, a frame longer than
-   * a slot is cut.
-   */
-  override read(
-    memory: Uint8Array,
-    offset: number,
-    slotSize: number,
-    lengths: Uint32Array,
-    segments: Uint32Array,
-  ): number {
-    try {
-      return this.shim.readFrames(this.opened.fd, memory, offset, slotSize, lengths, segments);
-    } catch (error) {
-      throw deviceError(error);
-    }
-  }
-
-  /** Sends frames; gives how many the device took, fewer than `count` when its queue is full. */
-  override write(
-    memory: Uint8Array,
-    offsets: Uint32Array,
-    lengths: Uint32Array,
-    count: number,
-    segments: Uint32Array,
-  ): number {
-    try {
-      return this.shim.writeFrames(this.opened.fd, memory, offsets, lengths, segments, count);
-    } catch (error) {
-      throw deviceError(error);
-    }
   }
 
   /** Null when the interface has another name or namespace by now: that is not our business, it works on. */
