@@ -124,11 +124,15 @@ export class Switch {
     }
   }
 
-  /** What SIGUSR1 says. */
-  async statistics(): Promise<Statistics> {
+  /** Sends a signal and waits for what is said then. */
+  async signal(name: "SIGHUP" | "SIGUSR1", words: RegExp): Promise<RegExpExecArray> {
     const from = this.said.length;
-    this.process.kill("SIGUSR1");
-    return JSON.parse((await this.until(/^(\{.*\})$/m, from))[1]!) as Statistics;
+    this.process.kill(name);
+    return this.until(words, from);
+  }
+
+  async statistics(): Promise<Statistics> {
+    return JSON.parse((await this.signal("SIGUSR1", /^(\{.*\})$/m))[1]!) as Statistics;
   }
 
   /** Each port's counters, by name. */
