@@ -10,7 +10,8 @@ import { tcpFrame, udpFrame } from "../../src/packet/frame.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../src/packet/tcp.ts";
 import { randomFrom } from "./conversations.ts";
 import { OurSwitch, type Sent } from "./our-switch.ts";
-import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { type Ovs, ovsSkip } from "./ovs.ts";
+import { withTwoPorts } from "./two-ports.ts";
 
 const FRAMES = Number(process.env.ALG_FRAMES ?? 600);
 const SEED = Number(process.env.ALG_SEED ?? 1);
@@ -326,14 +327,4 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
   console.log(`# seed ${seed}: ${FRAMES} frames, ${JSON.stringify(Object.fromEntries(seen))}`);
 }
 
-test("helpers do as OVS's", { skip: ovsSkip }, async () => {
-  const ovs = await requireOvs();
-  try {
-    await ovs.addBridge("br0", { ports: [{ no: 1 }, { no: 2 }] });
-    await ovs.ofctl(["add-flows", "br0", "-"], { input: flows() });
-    await ovs.stopClock();
-    await compare(ovs, SEED);
-  } finally {
-    await ovs.stop();
-  }
-});
+test("helpers do as OVS's", { skip: ovsSkip }, () => withTwoPorts(flows(), (ovs) => compare(ovs, SEED)));

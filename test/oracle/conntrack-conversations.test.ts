@@ -10,7 +10,8 @@ import { icmpFrame, udpFrame } from "../../src/packet/frame.ts";
 import { buildIpv4, readIpv4 } from "../../src/packet/ipv4.ts";
 import { answer, Conversations, closes, isDeadly, randomFrom } from "./conversations.ts";
 import { OurSwitch, type Sent } from "./our-switch.ts";
-import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { type Ovs, ovsSkip } from "./ovs.ts";
+import { withTwoPorts } from "./two-ports.ts";
 
 const FRAMES = Number(process.env.CONVERSATIONS ?? 30) * 20;
 const SEED = Number(process.env.SEED ?? 2);
@@ -128,14 +129,6 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
   console.log(`# seed ${seed}: ${FRAMES} frames, ${sent} sent, ${ours.dump().length} connections`);
 }
 
-test("random conversations go through two zones as in OVS", { skip: ovsSkip }, async () => {
-  const ovs = await requireOvs();
-  try {
-    await ovs.addBridge("br0", { ports: [{ no: 1 }, { no: 2 }] });
-    await ovs.ofctl(["add-flows", "br0", "-"], { input: flows() });
-    await ovs.stopClock();
-    await compare(ovs, SEED);
-  } finally {
-    await ovs.stop();
-  }
-});
+test("random conversations go through two zones as in OVS", { skip: ovsSkip }, () =>
+  withTwoPorts(flows(), (ovs) => compare(ovs, SEED)),
+);

@@ -6,7 +6,8 @@ import { formatConnection } from "../../src/datapath/conntrack-dump.ts";
 import { ConntrackRig, type CtAction, ctStateText } from "../../src/datapath/conntrack-rig.ts";
 import { CS_NEW, CS_RELATED, O_CT_STATE } from "../../src/flow/layout.ts";
 import { answer, Conversations, closes, isDeadly, randomFrom } from "./conversations.ts";
-import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { type Ovs, ovsSkip } from "./ovs.ts";
+import { withTwoPorts } from "./two-ports.ts";
 
 const FRAMES = Number(process.env.CONNTRACK_FRAMES ?? 1000);
 const SEED = Number(process.env.CONNTRACK_SEED ?? 7);
@@ -137,14 +138,6 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
   console.log(`# seed ${seed}: ${FRAMES} frames, ${JSON.stringify(Object.fromEntries(states))}`);
 }
 
-test("random conversations are translated as OVS does", { skip: ovsSkip }, async () => {
-  const ovs = await requireOvs();
-  try {
-    await ovs.addBridge("br0", { ports: [{ no: 1 }, { no: 2 }] });
-    await ovs.ofctl(["add-flows", "br0", "-"], { input: flows() });
-    await ovs.stopClock();
-    await compare(ovs, SEED);
-  } finally {
-    await ovs.stop();
-  }
-});
+test("random conversations are translated as OVS does", { skip: ovsSkip }, () =>
+  withTwoPorts(flows(), (ovs) => compare(ovs, SEED)),
+);

@@ -20,7 +20,8 @@ import {
   O_DL_TYPE,
 } from "../../src/flow/layout.ts";
 import { Conversations, randomFrom } from "./conversations.ts";
-import { type Ovs, ovsSkip, requireOvs } from "./ovs.ts";
+import { type Ovs, ovsSkip } from "./ovs.ts";
+import { withTwoPorts } from "./two-ports.ts";
 
 const FRAMES = Number(process.env.CONNTRACK_FRAMES ?? 1500);
 const SEED = Number(process.env.CONNTRACK_SEED ?? 20);
@@ -184,14 +185,6 @@ async function compare(ovs: Ovs, seed: number): Promise<void> {
   console.log(`# seed ${seed}: ${FRAMES} frames, ${JSON.stringify(Object.fromEntries(states))}`);
 }
 
-test("random conversations get OVS's verdicts", { skip: ovsSkip }, async () => {
-  const ovs = await requireOvs();
-  try {
-    await ovs.addBridge("br0", { ports: [{ no: 1 }, { no: 2 }] });
-    await ovs.ofctl(["add-flows", "br0", "-"], { input: FLOWS });
-    await ovs.stopClock();
-    await compare(ovs, SEED);
-  } finally {
-    await ovs.stop();
-  }
-});
+test("random conversations get OVS's verdicts", { skip: ovsSkip }, () =>
+  withTwoPorts(FLOWS, (ovs) => compare(ovs, SEED)),
+);
