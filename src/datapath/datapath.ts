@@ -365,6 +365,7 @@ export class Datapath {
    * `translate` gives null when the megaflow has lost its ground (its recirculation id is gone).
    */
   revalidate(changed: ReadonlySet<string> | null, translate: (key: Flow) => Translation | null): void {
+    if (this.megaflows.size === 0) return; // as after each flow of a file that is loaded
     const key = new Flow();
     const mask = new Flow();
     for (const megaflow of changed === null ? this.megaflows.values() : this.#dependentsOf(changed)) {
