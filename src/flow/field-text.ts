@@ -231,7 +231,7 @@ function parsePacketType(text: string, value: Uint8Array): void {
   }
 }
 
-const INTEGER_PREFIX = /^(?:0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
+const INTEGER_PREFIX = /^[ \t\r\n]*(?:0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
 const SMALL = /^(?:0|[1-9]\d{0,8})$/;
 
 /**

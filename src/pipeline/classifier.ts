@@ -33,6 +33,9 @@ const $triePlens = new Int32Array(TRIE_COUNT);
 const $soft: Rule[] = [];
 const $flow = new Flow();
 
+/** Places for more subtables that OVS makes with every copy of the array. */
+const SPARE_PLACES = 4;
+
 export class Classifier {
   ruleCount = 0;
   /** In descending order of highest priority (except between changes and `publish`). */
@@ -42,6 +45,13 @@ export class Classifier {
   private readonly lowered = new Set<Subtable>();
   /** Subtables that are new or of another highest priority since `publish`. */
   private readonly unpublished: Subtable[] = [];
+  /**
+   * OVS keeps the subtables in an array. A new one that belongs at the end goes there and is seen at once while there is
+   * room; other changes are made to a copy, with room for some more, that takes the array's place at `publish`. So it
+   * decides what a batch of flow-mods sees of itself. These are the places left in each; null without a copy.
+   */
+  private room = SPARE_PLACES;
+  private copyRoom: number | null = null;
   /** Subtables by the hash of their mask. */
   private readonly byMask = new Map<number, Subtable[]>();
   private readonly tries: readonly Trie[] = TRIE_OFFSETS.map(() => new Trie());
@@ -110,7 +120,15 @@ export class Classifier {
       subtable.maxCount = 1;
       const last = this.subtables[this.subtables.length - 1];
       this.subtables.push(subtable);
-      this.unpublished.push(subtable);
+      const isLast = last === undefined || rule.priority <= last.maxPriority;
+      if (this.copyRoom === null && this.room > 0 && isLast) {
+        this.room--;
+        subtable.publishedPriority = rule.priority;
+      } else {
+        if (!this.copyRoom) this.copyRoom = SPARE_PLACES;
+        this.copyRoom--;
+        this.unpublished.push(subtable);
+      }
       if (last !== undefined && last.maxPriority < rule.priority) this.outOfOrder = true;
     } else if (rule.priority === subtable.maxPriority) {
       subtable.maxCount++;
@@ -142,6 +160,10 @@ export class Classifier {
       }
       this.lowered.clear();
     }
+    if (this.copyRoom !== null) {
+      this.room = this.copyRoom;
+      this.copyRoom = null;
+    }
     for (const subtable of this.unpublished) subtable.publishedPriority = subtable.maxPriority;
     this.unpublished.length = 0;
     if (!this.outOfOrder) return;
@@ -158,7 +180,7 @@ export class Classifier {
 
   /**
    * The rules not removed whose match is at least as narrow as this one, in dump order. As in OVS, those of a mask that is
-   * new in the current batch of flow-mods are not found.
+   * new in the current batch of flow-mods are not found unless their subtable came to stand at the end (see `room`).
    */
   *rulesWithin(flow: Flow, mask: Flow): Generator<Rule> {
     const words: number[] = [];
@@ -310,6 +332,7 @@ export class Classifier {
     if (sameHash.length === 1) this.byMask.delete(subtable.maskHash);
     else sameHash.splice(sameHash.indexOf(subtable), 1);
     const { subtables } = this;
+    this.copyRoom = (this.copyRoom ?? SPARE_PLACES) + 1;
     const index = subtables.indexOf(subtable);
     const last = subtables.pop()!;
     if (index < subtables.length) subtables[index] = last;
@@ -319,10 +342,15 @@ export class Classifier {
   private changePriority(subtable: Subtable, priority: number): void {
     const { subtables } = this;
     subtable.maxPriority = priority;
-    this.unpublished.push(subtable);
     const index = subtables.indexOf(subtable);
-    if (index > 0 && subtables[index - 1]!.maxPriority < priority) this.outOfOrder = true;
-    if (index + 1 < subtables.length && subtables[index + 1]!.maxPriority > priority) this.outOfOrder = true;
+    const isAbove = index > 0 && subtables[index - 1]!.maxPriority < priority;
+    const isBelow = index + 1 < subtables.length && subtables[index + 1]!.maxPriority > priority;
+    if (isAbove || isBelow) {
+      this.outOfOrder = true;
+      this.copyRoom ??= SPARE_PLACES;
+    }
+    if (this.copyRoom === null) subtable.publishedPriority = priority;
+    else this.unpublished.push(subtable);
   }
 
   private addToTries(subtable: Subtable, flow: Flow): void {

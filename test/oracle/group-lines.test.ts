@@ -68,7 +68,7 @@ class Oracle {
     mkdirSync(dir, { recursive: true });
     for (const [i, line] of lines.entries()) writeFileSync(join(dir, `f${i}`), `${line}\n`);
     const argument = command === "add-meter" ? '"$(cat f$n)"' : "f$n";
-    const ofctl = `ovs-ofctl -O OpenFlow15 --no-names ${command} unix:${this.ovs.dir}/recorder.sock`;
+    const ofctl = `timeout 5 ovs-ofctl -O OpenFlow15 --no-names ${command} unix:${this.ovs.dir}/recorder.sock`;
     const loop = `for n in $(seq 0 ${lines.length - 1}); do ${ofctl} ${argument} 2>e$n || echo "ended with $?" >>e$n; done`;
     this.recorder.take();
     await new Promise<void>((resolve) => {

@@ -26,7 +26,7 @@ test("the Antrea pipelines load", () => {
 
 test("a line's parts land in their places", () => {
   const text =
-    "# a comment\r\n\r\ncookie=0x5,table=7,priority=9 send_flow_rem,reset_counts,idle_timeout=3,importance=4,tcp actions=output:1 # x\r\n";
+    "# a comment\r\n\ncookie=0x5,table=7,priority=9 send_flow_rem,reset_counts,idle_timeout=3,importance=4,tcp actions=output:1 # x\r\n";
   const [mod, ...more] = parseFlowFile(text);
   assert.equal(more.length, 0);
   assert(mod !== undefined);
@@ -58,10 +58,14 @@ test("commands begin lines and may be cut short", () => {
   );
 });
 
-test("a backslash at the end goes on in the next line", () => {
-  const [mod] = parseFlowFile("ip, \\\n  priority=3 \\\n actions=drop\n");
-  assert.equal(mod?.priority, 3);
-  assert.match(errorOf("ip,actions=drop\nip, \\\n foo=1 actions=drop"), /^2:/);
+test("a line that holds a carriage return alone is not blank, and a zero byte ends a line", () => {
+  assert.equal(errorOf("ip,actions=drop\r\n\r\n"), "2:1: must specify an action");
+  assert.equal(errorOf("ip,actions=drop\0foo\nreg0=1,actions=drop"), "no error");
+  assert.equal(errorOf("ip,act\0ions=drop"), "1:1: must specify an action");
+});
+
+test("a backslash at the end is an action that nobody knows", () => {
+  assert.equal(errorOf("actions=drop \\\n"), "1:14: unknown action \\");
 });
 
 test("errors are OVS's, with line and column", () => {

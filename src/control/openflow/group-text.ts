@@ -260,6 +260,7 @@ function parseBucket(
     actions = actions.slice(0, from) + " ".repeat(to - from) + actions.slice(to);
   };
   const at = new Scanner(text, base);
+  const ends: number[] = [];
   let hasActions = false;
   while (at.next()) {
     const keyFrom = at.keyAt - base;
@@ -288,10 +289,13 @@ function parseBucket(
       if (id > BUCKET_MAX) throw at.errorAtValue(`invalid bucket_id id ${id}`);
     } else {
       hasActions = true;
+      // ovs-ofctl writes the actions anew, and a value that begins with a parenthesis ends with one.
+      if (text[valueFrom - 1] === "(" && at.value.includes(")->")) ends.push(valueFrom + at.value.length);
       continue;
     }
     blank(keyFrom, valueFrom + at.value.length);
   }
+  for (const end of ends.reverse()) actions = `${actions.slice(0, end)})${actions.slice(end)}`;
   const fail = (message: string): MegaflowError => new MegaflowError("ETEXT", message, { column: base + 1 });
   if (!hasActions) throw fail("bucket must specify actions");
   if (type === "fast_failover" && watchPort === OFPP_NONE && watchGroup === null) {

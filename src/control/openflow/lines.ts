@@ -1,5 +1,4 @@
-// Files of OpenFlow text as ovs-ofctl(8) reads them: `#` starts a comment, blank lines do not count. A line that ends in `\`
-// goes on in the next one (ovs-ofctl has no such thing: it reads the backslash as an action and refuses it).
+// Files of OpenFlow text as ovs-ofctl(8) reads them: `#` starts a comment, blank lines do not count.
 
 import { MegaflowError, type Place } from "../../lib/errors.ts";
 
@@ -20,26 +19,19 @@ export function parseLines<T extends object>(
   let number = 0;
   let pos = 0;
   while (pos < text.length) {
-    const first = number + 1;
-    let line = "";
-    for (;;) {
-      let end = text.indexOf("\n", pos);
-      if (end < 0) end = text.length;
-      let part = text.slice(pos, end);
-      pos = end + 1;
-      number++;
-      const comment = part.indexOf("#");
-      if (comment >= 0) part = part.slice(0, comment);
-      if (pos < text.length && part.trimEnd().endsWith("\\")) {
-        // A blank keeps the columns of the first line right.
-        line += `${part.trimEnd().slice(0, -1)} `;
-        continue;
-      }
-      line += part;
-      break;
-    }
-    if (line.trim() === "") continue;
-    const place = file === undefined ? { line: first } : { file, line: first };
+    let end = text.indexOf("\n", pos);
+    if (end < 0) end = text.length;
+    let line = text.slice(pos, end);
+    pos = end + 1;
+    number++;
+    // C ends a string at a zero byte.
+    const zero = line.indexOf("\0");
+    if (zero >= 0) line = line.slice(0, zero);
+    const comment = line.indexOf("#");
+    if (comment >= 0) line = line.slice(0, comment);
+    // A carriage return is no blank here, though it is one between the words of a line.
+    if (/^[ \t]*$/.test(line)) continue;
+    const place = file === undefined ? { line: number } : { file, line: number };
     try {
       const result = parse(line);
       places.set(result, place);

@@ -22,7 +22,7 @@ import {
   VLAN_TCI,
   VLAN_VID,
 } from "../../flow/field.ts";
-import type { Action, ModName } from "../action.ts";
+import type { Action, ModName, NatSpec } from "../action.ts";
 import { isWholeRun, runOfMask, runOfValue, valueOfRun } from "./field-value.ts";
 import { bytesOf, numberOf } from "./number.ts";
 import { hasShortHeader } from "./short-header.ts";
@@ -55,6 +55,7 @@ function changes(action: Action, old: boolean): boolean {
     case "clone":
     case "write_actions":
     case "ct":
+    case "nat":
       return true;
     default:
       return false;
@@ -85,10 +86,20 @@ function sent(action: Action, old: boolean): readonly Action[] {
     case "write_actions":
       return [{ ...action, actions: asSent(action.actions, old) }];
     case "ct":
-      return [{ ...action, zone: sentZone(action.zone), exec: asSent(action.exec, old) }];
+      return [
+        { ...action, zone: sentZone(action.zone), nat: sentNat(action.nat), exec: asSent(action.exec, old) },
+      ];
+    case "nat":
+      return [{ ...action, nat: sentNat(action.nat) }];
     default:
       return [action];
   }
+}
+
+/** An address of zeros is none, and without one there is nothing for the flags to choose from. */
+function sentNat<T extends NatSpec | null>(nat: T): T {
+  if (nat === null || nat.minAddr === null || nat.minAddr.some((byte) => byte !== 0)) return nat;
+  return { ...nat, minAddr: null, persistent: false, hash: false, random: false };
 }
 
 /** The width has six bits on the wire, and what overflows runs into the offset. */

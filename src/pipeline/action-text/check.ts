@@ -464,7 +464,15 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   if (!action.commit && changes) return "OFPBAC_BAD_ARGUMENT";
   // A range from port 0 does not survive the way to the switch.
   if (nats.some((nat) => nat.minPort === 0 && nat.maxPort !== 0)) refuse("OFPBAC_BAD_ARGUMENT");
+  // Nor does an address of zeros, whatever comes with it.
+  if (nats.some((nat) => isZero(nat.minAddr) && (nat.maxAddr !== null || nat.minPort !== 0))) {
+    refuse("OFPBAC_BAD_ARGUMENT");
+  }
   return action.exec.length === 0 ? null : checkNested(action.exec, known, 255);
+}
+
+function isZero(address: Uint8Array | null): boolean {
+  return address?.every((byte) => byte === 0) ?? false;
 }
 
 /** The learned flow's own match grows spec by spec, and its fields' prerequisites are looked for there. */
