@@ -1,38 +1,10 @@
-// Random lines of flow files: good ones out of the whole vocabulary (every match field with its ways to write a value, every
-// action, every key of a flow-mod), and bad ones, which are good ones with something broken. "Good" is a matter of degree:
-// about half of what `good()` makes is refused for a reason deeper than syntax, which is what it is for.
+// Random lines of flow files, half and half: those that OVS takes (see SoundLineMaker), and those with something wrong. The
+// latter have words that belong nowhere, or values, prerequisites and an order that do not fit: what `loose()` makes takes
+// little care of those, so that most is refused for a reason deeper than syntax.
 import { FIELDS, type Field } from "../../src/flow/field.ts";
-import { FlowTextMaker } from "./flow-text-maker.ts";
 import { ACTIONS, BAD_ACTIONS, BAD_FLOWS } from "./openflow-text-cases.ts";
-
-/** Matches that bring a set of prerequisites with them, and which those are. */
-const SETTINGS: readonly (readonly [match: string, prereqs: string])[] = [
-  ["", "none ethernet"],
-  ["", "none ethernet"],
-  ["ip", "none ethernet ipv4 ip"],
-  ["ipv6", "none ethernet ipv6 ip"],
-  ["tcp", "none ethernet ipv4 ip tcp"],
-  ["tcp6", "none ethernet ipv6 ip tcp"],
-  ["udp", "none ethernet ipv4 ip udp"],
-  ["udp6", "none ethernet ipv6 ip udp"],
-  ["sctp", "none ethernet ipv4 ip sctp"],
-  ["icmp", "none ethernet ipv4 ip icmpv4"],
-  ["icmp6", "none ethernet ipv6 ip icmpv6"],
-  ["icmp6,icmp_type=135,icmp_code=0", "none ethernet ipv6 ip icmpv6 nd nd_solicit"],
-  ["icmp6,icmp_type=136,icmp_code=0", "none ethernet ipv6 ip icmpv6 nd nd_advert"],
-  ["arp", "none ethernet arp"],
-  ["rarp", "none ethernet arp"],
-  ["mpls", "none ethernet mpls"],
-  ["mplsm", "none ethernet mpls"],
-  ["dl_vlan=5", "none ethernet vlan"],
-  ["ip,vlan_tci=0x1000/0x1000", "none ethernet vlan ipv4 ip"],
-  ["dl_type=0x894f", "none ethernet nsh"],
-  ["ip,ct_state=+trk", "none ethernet ipv4 ip ct"],
-  ["tcp6,ct_state=+trk+est", "none ethernet ipv6 ip tcp ct"],
-  ["packet_type=(1,0x800)", "none ipv4 ip"],
-  ["packet_type=(0,0)", "none ethernet"],
-  ["packet_type=(1,0x894f)", "none nsh"],
-];
+import { SETTINGS } from "./sound-fields.ts";
+import { SoundLineMaker } from "./sound-line-maker.ts";
 
 const LETTERS = "0159xf:=,()[]->./_ abregit+|*-#\"'$\t";
 const NUMBERS = [
@@ -69,13 +41,15 @@ const FLAG_FIELDS: Readonly<Record<string, readonly string[]>> = {
   tunnel_flags: ["oam"],
 };
 
-export class FlowLineMaker extends FlowTextMaker {
-  /** A line: good or bad, half and half. */
+export class FlowLineMaker extends SoundLineMaker {
+  /** A line: half of them are taken. */
   line(): string {
-    return this.below(2) === 0 ? this.good() : this.bad();
+    if (this.below(2) === 0) return this.sound();
+    return this.below(3) === 0 ? this.loose() : this.bad();
   }
 
-  good(): string {
+  /** A line of good syntax whose parts may not fit one another. */
+  loose(): string {
     const [setting, prereqs] = this.pick(SETTINGS);
     const has = new Set(prereqs.split(" "));
     const parts: string[] = [];
@@ -93,11 +67,11 @@ export class FlowLineMaker extends FlowTextMaker {
     return `${head}${this.below(2) === 0 ? "," : " "}actions=${this.actions(has, 0)}`;
   }
 
-  /** A good line with one to three things broken. */
+  /** A line with one to three things broken. */
   bad(): string {
     if (this.below(25) === 0) return this.pick(BAD_FLOWS);
     if (this.below(25) === 0) return `${this.pick(SETTINGS)[0]},actions=${this.pick(BAD_ACTIONS)}`;
-    return this.mangled(this.good());
+    return this.mangled(this.below(3) === 0 ? this.loose() : this.sound());
   }
 
   /** A text with one to three things broken, as one line. */
