@@ -7,6 +7,7 @@ import { shuffle } from "./traffic.ts";
 
 const CLIENT = 0x64600103; // 100.96.1.3
 const SERVER = 0x64600104;
+const GATEWAY = "0e:5a:10:60:01:01";
 
 export function antreaPods(count: number, rng: Prng): TrackedTraffic {
   const connections = Array.from({ length: count }, (_, i) => ({
@@ -21,6 +22,19 @@ export function antreaPods(count: number, rng: Prng): TrackedTraffic {
     clientPort: 4,
     serverPort: 5,
     connections: shuffle(connections, rng),
+  };
+}
+
+const SERVICE = 0x6446eeb0; // 100.70.238.176
+
+/** From the same pod to a service, which v0.6 leaves to the host behind the gateway on port 2. */
+export function antreaService(count: number, rng: Prng): TrackedTraffic {
+  const pods = antreaPods(count, rng);
+  return {
+    ...pods,
+    link: { ...pods.link, ethDst: GATEWAY },
+    serverPort: 2,
+    connections: pods.connections.map((connection) => ({ ...connection, dst: SERVICE })),
   };
 }
 

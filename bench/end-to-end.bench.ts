@@ -15,7 +15,7 @@ export const name = "end-to-end";
 export const question =
   "How fast does `megaflow replay` get a capture file of 60-byte frames through, output files and all?";
 
-const FRAMES = 500_000;
+const FRAMES = 5_000_000;
 const SMOKE_FRAMES = 2_000;
 const CONNECTIONS = 1_000;
 const RUNS = 3;

@@ -4,7 +4,7 @@
 //   export const question = "How fast are flow files read?";
 //   export function run(context: BenchContext): BenchResult;
 //
-// bench/run.ts finds it there. Small operations are measured with the library `benchmark` (measureOperation), frames per
+// or, where one question is asked of several sizes, `benches`, an array of such. bench/run.ts finds it there. Small operations are measured with the library `benchmark` (measureOperation), frames per
 // second with a plain timed loop over batches (measureFrames). Every bench hashes its output, so that the work cannot be
 // optimised away and a wrong answer cannot pass for a fast one: equal seeds give equal hashes, in smoke mode too.
 import { createHash } from "node:crypto";

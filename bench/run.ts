@@ -17,7 +17,12 @@ const FLOOR = "memory-floor";
 export async function loadBenches(): Promise<Bench[]> {
   const files = readdirSync(new URL(".", import.meta.url)).filter((file) => file.endsWith(".bench.js"));
   const benches: Bench[] = [];
-  for (const file of files.sort()) benches.push((await import(new URL(file, import.meta.url).href)) as Bench);
+  for (const file of files.sort()) {
+    const found = (await import(new URL(file, import.meta.url).href)) as
+      | Bench
+      | { benches: readonly Bench[] };
+    benches.push(...("benches" in found ? found.benches : [found]));
+  }
   // The floor first: the others are told in terms of it.
   return benches.sort((a, b) => Number(b.name === FLOOR) - Number(a.name === FLOOR));
 }

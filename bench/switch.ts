@@ -31,14 +31,14 @@ export interface SwitchOptions {
   /** Texts of a group and a meter file. */
   readonly groups?: string;
   readonly meters?: string;
-  /** How many frames load() will be given, when they are more than a hundred thousand. */
+  /** How many small frames load() will be given, when they are more than a hundred thousand. */
   readonly framesMax?: number;
   readonly seed: number;
 }
 
 /** The clock of all frames: nothing ages in a bench. */
 const NOW_MS = 1_587_638_000_000;
-/** Two cache lines for a frame; a batch touches as many as it would in a port's ring. */
+/** A frame takes whole pairs of cache lines; a batch touches as many as it would in a port's ring. */
 const STRIDE = 128;
 const ARENA_BYTES = 17 << 20; // as datapath.ts has it
 const FRAME_BYTES = STRIDE + FRAME_DESC_SIZE;
@@ -49,7 +49,10 @@ const nowhere: FrameSink = { port() {}, userspace() {}, verdict() {} };
 export class BenchSwitch {
   readonly bridge: Bridge;
   readonly #arenaBytes: number;
-  #frames = 0;
+  /** How many frames one pass sends. */
+  #count = 0;
+  /** Where each frame lies. */
+  #at: readonly number[] = [];
   #next = 0;
   #descriptors = 0;
   readonly #receive: (frames: number, count: number, deadline: bigint) => number;
@@ -80,33 +83,43 @@ export class BenchSwitch {
     stage();
   }
 
-  /** Lays the frames of the measurement out; send() must not be called afterwards. */
-  load(frames: readonly Uint8Array[], inPort: number): void {
+  /**
+   * Lays the frames of the measurement out; send() must not be called afterwards. They arrive on one port, or each on its own;
+   * `order` says, when they do not come one after the other, which frame comes when, some of them more than once.
+   */
+  load(frames: readonly Uint8Array[], inPort: number | readonly number[], order?: Uint32Array): void {
     const { bridge } = this;
     bridge.run(nowhere);
     const { kernel } = bridge.datapath;
     const arena: number = kernel.exports.arenaAt();
     this.#descriptors = arena;
-    this.#frames = frames.length;
-    const first = arena + frames.length * FRAME_DESC_SIZE;
-    assert(first + frames.length * STRIDE <= arena + this.#arenaBytes, "the frames fit into the arena");
+    this.#count = order?.length ?? frames.length;
+    let at = arena + this.#count * FRAME_DESC_SIZE;
+    this.#at = frames.map((frame) => {
+      const here = at;
+      at += Math.ceil(frame.length / STRIDE) * STRIDE;
+      return here;
+    });
+    assert(at <= arena + this.#arenaBytes, "the frames fit into the arena");
     frames.forEach((frame, i) => {
-      const at = first + i * STRIDE;
-      kernel.bytes.set(frame, at);
+      kernel.bytes.set(frame, this.#at[i]!);
+    });
+    for (let i = 0; i < this.#count; i++) {
+      const which = order?.[i] ?? i;
       const d = arena + i * FRAME_DESC_SIZE;
-      kernel.view.setUint32(d + FRAME_PTR, at, true);
-      kernel.view.setUint32(d + FRAME_LEN, frame.length, true);
-      kernel.view.setUint32(d + FRAME_WIRE_LEN, frame.length, true);
-      kernel.view.setUint32(d + FRAME_IN_PORT, inPort, true);
+      const { length } = frames[which]!;
+      kernel.view.setUint32(d + FRAME_PTR, this.#at[which]!, true);
+      kernel.view.setUint32(d + FRAME_LEN, length, true);
+      kernel.view.setUint32(d + FRAME_WIRE_LEN, length, true);
+      kernel.view.setUint32(d + FRAME_IN_PORT, typeof inPort === "number" ? inPort : inPort[which]!, true);
       kernel.view.setBigUint64(d + FRAME_TIME, BigInt(NOW_MS), true);
       kernel.view.setUint32(d + FRAME_TUNNEL, 0, true);
-    });
+    }
   }
 
   /** The bytes of the n-th frame laid out. */
   frame(n: number): DataView {
-    const at = this.#descriptors + this.#frames * FRAME_DESC_SIZE + n * STRIDE;
-    return new DataView(this.bridge.datapath.kernel.memory.buffer, at, STRIDE);
+    return new DataView(this.bridge.datapath.kernel.memory.buffer, this.#at[n]!, STRIDE);
   }
 
   /** Sends the next batch through, round and round; gives the number of its frames. */
@@ -145,10 +158,10 @@ export class BenchSwitch {
   }
 
   #receiveNext(): number {
-    const count = Math.min(BATCH_MAX, this.#frames - this.#next);
+    const count = Math.min(BATCH_MAX, this.#count - this.#next);
     const done = this.#receive(this.#descriptors + this.#next * FRAME_DESC_SIZE, count, NEVER);
     this.#next += done;
-    if (this.#next === this.#frames) this.#next = 0;
+    if (this.#next === this.#count) this.#next = 0;
     return done;
   }
 }

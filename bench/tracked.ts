@@ -16,6 +16,8 @@ export interface TrackedTraffic {
   readonly connections: readonly Connection[];
   /** What the server sees of a connection, when that is another tuple. */
   readonly seenAs?: (connection: Connection) => Connection;
+  /** Whether the servers' segments are measured too. */
+  readonly bothWays?: boolean;
   /** Texts of a group and a meter file. */
   readonly groups?: string;
   readonly meters?: string;
@@ -31,7 +33,7 @@ export function trackedSwitch(
   const there = new Segments(link);
   const back = new Segments({ ethSrc: link.ethDst, ethDst: link.ethSrc });
   const { groups = "", meters = "", seenAs = (connection) => connection } = traffic;
-  const framesMax = connections.length;
+  const framesMax = 2 * connections.length;
   const bench = new BenchSwitch(flows, { ...options, groups, meters, framesMax, seed: context.seed });
   for (const connection of connections) {
     const [syn, , ack] = opening(there, back, connection);
@@ -40,9 +42,14 @@ export function trackedSwitch(
     bench.send(synAck, serverPort);
     bench.send(ack, clientPort);
   }
+  const sides = (connection: Connection) => [
+    { port: clientPort, frame: established(there, connection) },
+    ...(traffic.bothWays ? [{ port: serverPort, frame: reply(back, seenAs(connection)) }] : []),
+  ];
+  const measured = connections.flatMap(sides);
   bench.load(
-    connections.map((connection) => established(there, connection)),
-    clientPort,
+    measured.map(({ frame }) => frame),
+    measured.map(({ port }) => port),
   );
   const open = Number(bench.bridge.datapath.kernel.exports.conntrackCounter(CTC_CONNECTIONS));
   assert(open === connections.length, `${open} of ${connections.length} connections are open`);
@@ -60,6 +67,7 @@ export function trackedCase(traffic: TrackedTraffic): PeerCase {
     groups,
     meters,
     ports: [1, 2, 3, 4, 5, 6],
+    keepReplies: traffic.bothWays === true,
     traffic: { port: clientPort, frames: connections.map((connection) => established(there, connection)) },
     replies: { port: serverPort, frames: connections.map((connection) => reply(back, seenAs(connection))) },
   };

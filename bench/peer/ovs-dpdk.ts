@@ -26,6 +26,8 @@ export interface PeerCase {
   readonly traffic: PeerTraffic;
   /** Where replies come from while connections are opened, before the measurement; none otherwise. */
   readonly replies?: PeerTraffic;
+  /** Whether the replies go on, and are measured too. */
+  readonly keepReplies?: boolean;
   /** Whether every flow may enter the exact-match cache, or none; its own choice when not given. */
   readonly exactMatch?: boolean;
   /**
@@ -125,6 +127,8 @@ export async function measurePeer(workload: PeerCase): Promise<PeerResult> {
     }
     if (workload.replies !== undefined) {
       await opened(ovs, workload.traffic.frames.length);
+    }
+    if (workload.replies !== undefined && workload.keepReplies !== true) {
       const { port } = workload.replies;
       await ovs.vsctl(["del-port", "br0", `d${port}`]);
       await addPort(ovs, port, `eth_null${port},no-rx=1`);
