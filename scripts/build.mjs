@@ -37,6 +37,8 @@ function packageRoot(pkg) {
 
 mkdirSync(join(root, "dist/src/kernel"), { recursive: true });
 run("the kernel", binOf("assemblyscript", "asc"), ["--target", "release"]);
+// The same over a memory that threads share, for the shards.
+run("the shared kernel", binOf("assemblyscript", "asc"), ["--target", "shared"]);
 run("TypeScript", binOf("typescript", "tsc"), ["-p", "."]);
 // npx makes it executable only the first time that it meets this folder.
 chmodSync(join(root, "dist/src/cli/main.js"), 0o755);

@@ -2,13 +2,17 @@
 // pass between them, and keeps the installed megaflows true to the tables.
 import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../datapath/conntrack-settings.ts";
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
+import type { KernelLoader } from "../datapath/kernel.ts";
 import { setMeter } from "../datapath/meters.ts";
+import { Twins } from "../datapath/twins.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { type FlowRemoval, flowRemoval, type RemovalReason } from "../pipeline/flow-removal.ts";
 import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { Rule } from "../pipeline/rule.ts";
 import type { PipelineSettings } from "../pipeline/settings.ts";
+import { Spread } from "./spread.ts";
+import type { SpreadPlan } from "./spread-plan.ts";
 
 export type FailMode = "secure" | "standalone";
 
@@ -30,6 +34,8 @@ export interface BridgeOptions {
   /** VLAN tags that are looked at. */
   readonly vlanLimit?: number;
   readonly conntrack?: ConntrackSettings;
+  /** Kernels in other threads that share the work, by a plan that spreads it; left out: one in this thread. */
+  readonly shards?: { readonly loaders: readonly KernelLoader[]; readonly plan: SpreadPlan };
 }
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
@@ -38,6 +44,10 @@ export interface FrameSink extends OutputSink {
   verdict(index: number, verdict: Verdict): void;
 }
 
+/** Connections, and megaflows, over all shards (DESIGN section 7). */
+const CONNECTIONS_MAX = 1_000_000;
+const MEGAFLOWS_MAX = 200_000;
+
 /** A megaflow not used for so long goes (OVS: other_config:max-idle). */
 export const MEGAFLOW_IDLE_MS = 10_000;
 /** How often idle megaflows and ended connections are looked for (OVS's revalidators run as often). */
@@ -45,7 +55,14 @@ const SWEEP_INTERVAL_MS = 500;
 
 export class Bridge {
   readonly pipeline: Pipeline;
+  /** The only one, or the first shard's. */
   readonly datapath: Datapath;
+  /** One a shard. */
+  readonly datapaths: readonly Datapath[];
+  /** What spreads the frames over several shards; null with one. */
+  readonly spread: Spread | null = null;
+  /** The megaflows of several shards; null with one. */
+  readonly twins: Twins | null = null;
   /** Limits, timeouts and flushing of connections. */
   readonly conntrack: ConntrackControl;
   /** The bridge's clock: the time of the last frame or timer, ms. */
@@ -65,24 +82,46 @@ export class Bridge {
     this.pipeline.onRemoved = (rule, reason, nowMs) => {
       if (rule.sendFlowRem && this.onFlowRemoved !== null) this.#removed.push({ rule, reason, nowMs });
     };
-    this.datapath = new Datapath(this.pipeline, {
+    const common = {
       cache: options.cache ?? true,
       fastParse: options.fastParse ?? true,
       seed: BigInt(seed),
       ...(exactEntries === undefined ? {} : { exactEntries }),
-      ...(connectionsMax === undefined ? {} : { connectionsMax }),
       ...(arenaBytes === undefined ? {} : { arenaBytes }),
-      ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
       ...(vlanLimit === undefined ? {} : { vlanLimit }),
-    });
-    this.datapath.afterUpcall = () => this.#revalidateStale();
+    };
+    const { shards } = options;
+    if (shards === undefined) {
+      this.datapaths = [
+        new Datapath(this.pipeline, {
+          ...common,
+          ...(connectionsMax === undefined ? {} : { connectionsMax }),
+          ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
+        }),
+      ];
+    } else {
+      const { loaders, plan } = shards;
+      const share = (max: number) => Math.ceil(max / loaders.length);
+      this.twins = new Twins();
+      this.spread = new Spread(this.pipeline, plan, loaders, {
+        ...common,
+        connectionsMax: share(connectionsMax ?? CONNECTIONS_MAX),
+        megaflowsMax: share(megaflowsMax ?? MEGAFLOWS_MAX),
+        twins: this.twins,
+      });
+      this.datapaths = this.spread.datapaths;
+    }
+    this.datapath = this.datapaths[0]!;
+    for (const datapath of this.datapaths) {
+      datapath.afterUpcall = () => this.#revalidateStale();
+      new ConntrackControl(datapath.kernel).apply(conntrack);
+    }
     this.conntrack = new ConntrackControl(this.datapath.kernel);
-    this.conntrack.apply(conntrack);
   }
 
   /** Applies flow-mods as one bundle, all or nothing; throws MegaflowError, and nothing has changed then. */
   applyFlows(mods: readonly FlowMod[], nowMs: number): void {
-    this.datapath.pushStats();
+    this.pushStats();
     this.pipeline.applyFlows(mods, nowMs);
     this.#revalidateStale();
   }
@@ -93,23 +132,26 @@ export class Bridge {
   }
 
   applyGroups(mods: readonly GroupMod[], nowMs: number): void {
-    this.datapath.pushStats();
+    this.pushStats();
     this.pipeline.applyGroups(mods, nowMs);
     this.#revalidateStale();
   }
 
   applyMeters(mods: readonly MeterMod[], nowMs: number): void {
-    this.datapath.pushStats();
-    const { kernel } = this.datapath;
+    this.pushStats();
+    const kernels = this.datapaths.map((datapath) => datapath.kernel);
     const before = new Set(this.pipeline.meters.list);
     this.pipeline.applyMeters(mods, nowMs);
     const after = new Set(this.pipeline.meters.list);
-    for (const meter of before) if (!after.has(meter)) setMeter(kernel, meter.datapathId, null);
+    for (const meter of before) {
+      if (!after.has(meter)) for (const kernel of kernels) setMeter(kernel, meter.datapathId, null);
+    }
     for (const meter of after) {
       const { unit, burst, bands } = meter.mod;
       // Without the burst flag a bucket holds a second's worth, as in OVS.
       const kernelBands = bands.map((b) => ({ rate: b.rate, burst: burst ? b.burstSize : b.rate }));
-      if (!before.has(meter)) setMeter(kernel, meter.datapathId, { unit, bands: kernelBands });
+      if (before.has(meter)) continue;
+      for (const kernel of kernels) setMeter(kernel, meter.datapathId, { unit, bands: kernelBands });
     }
     this.#revalidateStale();
   }
@@ -118,13 +160,60 @@ export class Bridge {
   setPortLive(no: number, live: boolean): void {
     const port = this.pipeline.ports.get(no);
     if (port === null || port.live === live) return;
-    this.datapath.pushStats();
+    this.pushStats();
     this.pipeline.ports.add({ ...port, live });
     this.#revalidateStale();
   }
 
+  /** Stages a frame for the next run(), as Datapath.stage(); false when those staged have to be run first. */
+  stage(
+    data: Uint8Array,
+    offset: number,
+    length: number,
+    wireLength: number,
+    inPort: number,
+    timeMs: number,
+  ): boolean {
+    if (this.spread === null) {
+      return this.datapath.stage(data, offset, length, wireLength, inPort, timeMs);
+    }
+    return this.spread.stage(data, offset, length, wireLength, inPort, timeMs);
+  }
+
+  /** Frames staged. */
+  get staged(): number {
+    return this.spread === null ? this.datapath.staged : this.spread.staged;
+  }
+
+  /** Frames of a batch at most. */
+  get batchMax(): number {
+    return this.spread === null ? this.datapath.batchMax : this.spread.batchMax;
+  }
+
+  /** The bytes of the n-th staged frame, as it came in; valid until the next stage(). */
+  stagedFrame(n: number): Uint8Array {
+    return this.spread === null ? this.datapath.stagedFrame(n) : this.spread.stagedFrame(n);
+  }
+
   /** Sends the staged frames through, with every timer that falls due between them, and forgets them. */
   run(sink: FrameSink): void {
+    if (this.spread === null) this.#runAlone(sink);
+    else this.#runSpread(this.spread, sink);
+  }
+
+  /** In the same steps of time as one shard: a timer runs before the first frame that has reached it, whichever shard has the frame. */
+  #runSpread(spread: Spread, sink: FrameSink): void {
+    const total = spread.staged;
+    for (let from = 0; from < total; ) {
+      const frameMs = spread.stagedTimeMs(from);
+      if (this.#nextTimerMs() <= frameMs) this.#runTimers(frameMs);
+      from = spread.receive(from, Math.max(this.#nextTimerMs(), frameMs + 1), sink);
+    }
+    if (total > 0) this.nowMs = Math.max(this.nowMs, spread.stagedTimeMs(total - 1));
+    spread.clear();
+  }
+
+  #runAlone(sink: FrameSink): void {
     const { datapath } = this;
     const total = datapath.staged;
     let from = 0;
@@ -157,11 +246,19 @@ export class Bridge {
 
   /** Brings the flows' counters up to date: before any dump. */
   pushStats(): void {
-    this.datapath.pushStats();
+    for (const datapath of this.datapaths) datapath.pushStats();
   }
 
+  /** Of all shards together. */
   cacheCounters(): CacheCounters {
-    return this.datapath.cacheCounters();
+    const sum = { exact: 0, megaflow: 0, upcall: 0 };
+    for (const datapath of this.datapaths) {
+      const { exact, megaflow, upcall } = datapath.cacheCounters();
+      sum.exact += exact;
+      sum.megaflow += megaflow;
+      sum.upcall += upcall;
+    }
+    return sum;
   }
 
   #nextTimerMs(): number {
@@ -173,13 +270,15 @@ export class Bridge {
     this.nowMs = Math.max(this.nowMs, nowMs);
     if (this.pipeline.nextTimerMs() <= nowMs) {
       // A flow seems idle only because its megaflows have not reported yet.
-      this.datapath.pushStats();
+      this.pushStats();
       this.pipeline.runTimers(nowMs);
       this.#revalidateStale();
     }
     if (this.#nextSweepMs <= nowMs) {
-      this.datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
-      this.datapath.expireConnections(nowMs);
+      for (const datapath of this.datapaths) {
+        datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
+        datapath.expireConnections(nowMs);
+      }
       this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
     }
   }
@@ -188,9 +287,10 @@ export class Bridge {
   #revalidateStale(): void {
     // Revalidation pushes statistics, which may refresh or learn flows and MACs in turn: until all is quiet.
     for (let stale = this.pipeline.takeStale(); stale !== null; stale = this.pipeline.takeStale()) {
-      this.datapath.revalidate(stale === STALE_ALL ? null : stale, (key) =>
-        this.pipeline.revalidate(key, this.nowMs),
-      );
+      const changed = stale === STALE_ALL ? null : stale;
+      for (const datapath of this.datapaths) {
+        datapath.revalidate(changed, (key) => this.pipeline.revalidate(key, this.nowMs));
+      }
     }
     if (this.#removed.length > 0) this.#tellRemoved();
   }

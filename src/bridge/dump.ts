@@ -1,7 +1,16 @@
 // What a bridge shows of itself, in the words of ovs-ofctl and ovs-appctl (DESIGN D7).
 import { formatDatapathActions } from "../datapath/action-text.ts";
-import { connectionObject, connections, formatConnection } from "../datapath/conntrack-dump.ts";
+import {
+  type Connection,
+  connectionObject,
+  connections,
+  formatConnection,
+} from "../datapath/conntrack-dump.ts";
+import type { Kernel } from "../datapath/kernel.ts";
+import type { Megaflow } from "../datapath/megaflow.ts";
 import { readMeter } from "../datapath/meters.ts";
+import { twinStats } from "../datapath/twins.ts";
+import type { FlowStats } from "../datapath/upcall.ts";
 import { formatFlags, TCP_FLAG_NAMES } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
 import { formatMegaflow } from "../flow/megaflow-text.ts";
@@ -67,14 +76,13 @@ const linesOf = (text: string): string[] => text.trimEnd().split("\n");
 
 /** `ovs-appctl dpctl/dump-flows`, megaflows in the order they were installed, ports by OpenFlow number. */
 export function* megaflowLines(bridge: Bridge): Generator<string> {
-  const { kernel, megaflows } = bridge.datapath;
   const { tlvMap } = bridge.pipeline;
   const key = new Flow();
   const mask = new Flow();
   const portName = (no: number) => String(no);
-  for (const megaflow of megaflows.values()) {
+  for (const { megaflow, kernel, stats } of installed(bridge)) {
     megaflow.readFirst(kernel, key, mask);
-    const { packets, bytes, usedMs, tcpFlags } = megaflow.stats(kernel);
+    const { packets, bytes, usedMs, tcpFlags } = stats;
     const used = usedMs === 0 ? "never" : `${((bridge.nowMs - usedMs) / 1000).toFixed(3)}s`;
     const flags = tcpFlags === 0 ? "" : `, flags:${formatFlags(TCP_FLAG_NAMES, tcpFlags)}`;
     yield `${formatMegaflow(key, mask, portName, tlvMap)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
@@ -82,16 +90,39 @@ export function* megaflowLines(bridge: Bridge): Generator<string> {
   }
 }
 
+interface Installed {
+  readonly megaflow: Megaflow;
+  /** Where it is: of several shards that have it the first. */
+  readonly kernel: Kernel;
+  readonly stats: FlowStats;
+}
+
+function* installed({ datapath, twins }: Bridge): Generator<Installed> {
+  if (twins !== null) {
+    for (const twin of twins.all) yield { ...twin.members[0]!, stats: twinStats(twin) };
+    return;
+  }
+  const { kernel, megaflows } = datapath;
+  for (const megaflow of megaflows.values()) yield { megaflow, kernel, stats: megaflow.stats(kernel) };
+}
+
+/** Connections as the table has them, of several shards one shard's after the other's; those of a shard that has failed are lost. */
+function* connectionsOf(bridge: Bridge): Generator<Connection> {
+  for (const { kernel } of bridge.datapaths) {
+    if (kernel.isLost !== true) yield* connections(kernel, bridge.nowMs);
+  }
+}
+
 /** `ovs-appctl dpctl/dump-conntrack`. */
 export function* connectionLines(bridge: Bridge): Generator<string> {
-  for (const c of connections(bridge.datapath.kernel, bridge.nowMs)) yield formatConnection(c);
+  for (const c of connectionsOf(bridge)) yield formatConnection(c);
 }
 
 /** The same for programs, with all that is known: a JSON list, a connection a line. */
 export function* connectionJsonLines(bridge: Bridge): Generator<string> {
   let waiting: string | null = null;
   yield "[";
-  for (const c of connections(bridge.datapath.kernel, bridge.nowMs)) {
+  for (const c of connectionsOf(bridge)) {
     if (waiting !== null) yield `${waiting},`;
     waiting = JSON.stringify(connectionObject(c));
   }

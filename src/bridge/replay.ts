@@ -1,5 +1,4 @@
 // A replay: captured frames through a bridge, on the captures' clock, with changes on the way.
-import { BATCH_MAX } from "../datapath/abi.ts";
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
 import { formatFlowRemoval } from "../pipeline/flow-removal.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
@@ -24,8 +23,6 @@ export interface ReplayCounts {
 /** Told of each frame as it came in (bytes and verdict are valid during the call only), in order. */
 export type Watch = (frame: Uint8Array, inPort: number, wireLength: number, verdict: Verdict) => void;
 
-const BATCH = BATCH_MAX;
-
 export class Replay implements FrameSink {
   readonly counts: ReplayCounts = { packets: 0, bytes: 0, forwarded: 0, dropped: 0, drops: {} };
   readonly #bridge: Bridge;
@@ -36,11 +33,11 @@ export class Replay implements FrameSink {
   #firstSec = 0;
   #firstNsec = 0;
   // Of the frames staged:
-  readonly #sec = new Float64Array(BATCH);
-  readonly #nsec = new Uint32Array(BATCH);
-  readonly #inPort = new Uint32Array(BATCH);
-  readonly #wireLength = new Uint32Array(BATCH);
-  readonly #outputs: number[][] = Array.from({ length: BATCH }, () => []);
+  readonly #sec: Float64Array;
+  readonly #nsec: Uint32Array;
+  readonly #inPort: Uint32Array;
+  readonly #wireLength: Uint32Array;
+  readonly #outputs: readonly number[][];
 
   /** Events are applied in time order; those of the same time in the order given. */
   constructor(
@@ -53,6 +50,12 @@ export class Replay implements FrameSink {
     this.#output = output;
     this.#events = events.map((e) => e).sort((a, b) => a.afterNs - b.afterNs);
     this.#watch = watch;
+    const { batchMax } = bridge;
+    this.#sec = new Float64Array(batchMax);
+    this.#nsec = new Uint32Array(batchMax);
+    this.#inPort = new Uint32Array(batchMax);
+    this.#wireLength = new Uint32Array(batchMax);
+    this.#outputs = Array.from({ length: batchMax }, () => []);
     if (output === null) return;
     bridge.onFlowRemoved = (removal) =>
       output.flowRemoved(formatFlowRemoval(removal, bridge.pipeline.tlvMap));
@@ -68,20 +71,19 @@ export class Replay implements FrameSink {
     nsec: number,
     inPort: number,
   ): void {
-    const { counts } = this;
-    const { datapath } = this.#bridge;
-    if (counts.packets === 0 && datapath.staged === 0) {
+    const bridge = this.#bridge;
+    if (this.counts.packets === 0 && bridge.staged === 0) {
       this.#firstSec = sec;
       this.#firstNsec = nsec;
     }
     const sinceNs = (sec - this.#firstSec) * 1e9 + (nsec - this.#firstNsec);
     while (this.#events.length > 0 && this.#events[0]!.afterNs <= sinceNs) this.#applyNext();
     const timeMs = sec * 1000 + Math.floor(nsec / 1e6);
-    if (!datapath.stage(data, offset, length, wireLength, inPort, timeMs)) {
+    if (!bridge.stage(data, offset, length, wireLength, inPort, timeMs)) {
       this.flush();
-      datapath.stage(data, offset, length, wireLength, inPort, timeMs);
+      bridge.stage(data, offset, length, wireLength, inPort, timeMs);
     }
-    const index = datapath.staged - 1;
+    const index = bridge.staged - 1;
     this.#sec[index] = sec;
     this.#nsec[index] = nsec;
     this.#inPort[index] = inPort;
@@ -149,7 +151,7 @@ export class Replay implements FrameSink {
       outputs.length = 0;
     }
     if (this.#watch !== null) {
-      const frame = this.#bridge.datapath.stagedFrame(index);
+      const frame = this.#bridge.stagedFrame(index);
       this.#watch(frame, this.#inPort[index]!, this.#wireLength[index]!, verdict);
     }
   }

@@ -4,12 +4,14 @@ import { Bridge } from "../bridge/bridge.ts";
 import { dumps } from "../bridge/dump.ts";
 import { Replay, type ReplayEvent } from "../bridge/replay.ts";
 import { checkInputsSurvive, ReplayOutput } from "../bridge/replay-output.ts";
+import { planSpread } from "../bridge/spread-plan.ts";
 import { readTextFile } from "../control/text-file.ts";
 import { countConnections } from "../datapath/conntrack-dump.ts";
 import { restoreConnections } from "../datapath/conntrack-restore.ts";
 import { parseConnections } from "../datapath/conntrack-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
+import { SHARDS_MAX, ShardPool } from "../worker/shard-pool.ts";
 import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
 import { addConntrackOptions, type ConntrackOptions, conntrackSettings } from "./conntrack-options.ts";
 import { EXIT_UNFINISHED } from "./exit.ts";
@@ -42,9 +44,21 @@ export interface Summary {
   connections: number;
   /** What went through each mirror, when the bridge has any. */
   mirrors?: Record<string, { tx_packets: number; tx_bytes: number }>;
+  /** With more than one shard, a row each. */
+  shards?: ShardRow[];
+  /** Why all frames were the first shard's, if they were. */
+  unspread?: string;
   /** From the first frame to the last, wall clock. */
   seconds: number;
   mpps: number;
+}
+
+interface ShardRow {
+  shard: number;
+  packets: number;
+  bytes: number;
+  cache: Summary["cache"];
+  connections: number;
 }
 
 const IN_FORM = "--in NO=CAPTURE";
@@ -77,7 +91,7 @@ export function register(program: Command): void {
       "connections that there are at the first frame, as ovs-appctl dpctl/dump-conntrack prints them, with or without -m and -s",
     )
     .option("--out-dir <DIR>", "where to write what each port sent, verdicts and dumps")
-    .option("--shards <N>", "threads to spread the flows over (only 1 so far)", "1")
+    .option("--shards <N>", "threads to spread the frames over, where the flows allow it", "1")
     .option("--loop <N>", "replay the captures N times from memory, without output files: for measuring")
     .option("--no-cache", "translate every frame: slow, and the same result")
     .option("--seed <N>", "seed of the hashes", "1")
@@ -111,7 +125,7 @@ Examples:
 
 async function replay(options: ReplayOptions): Promise<void> {
   const shards = wholeNumber(options.shards, "--shards", 1);
-  if (shards > 1) throw new MegaflowError("EUNSUPPORTED", "--shards: only one shard is supported so far");
+  if (shards > SHARDS_MAX) throw new MegaflowError("EARGS", `--shards: at most ${SHARDS_MAX}`);
   const loops = options.loop === undefined ? null : wholeNumber(options.loop, "--loop", 1);
   if (loops !== null && (options.outDir !== undefined || options.at.length > 0)) {
     throw new MegaflowError("EARGS", "--loop measures: it takes neither --out-dir nor --at");
@@ -143,38 +157,57 @@ async function replay(options: ReplayOptions): Promise<void> {
     changes.map((c) => c.file),
     captures.map((c) => c.port),
   );
-  const bridge = new Bridge({
-    ports: files.ports,
-    failMode: described.failMode,
-    settings: described.settings,
-    vlanLimit: described.vlanLimit,
-    conntrack: conntrackSettings(options, described.conntrack),
-    cache: options.cache,
-    seed: wholeNumber(options.seed, "--seed", 0),
-  });
-
+  const conntrack = conntrackSettings(options, described.conntrack);
   const state =
     conntrackState === undefined ? [] : parseConnections(readTextFile(conntrackState), conntrackState);
-  const run = new ReplayRun(bridge, files, captures, changes, options.outDir, (nowMs) => {
-    try {
-      restoreConnections(bridge.datapath.kernel, state, nowMs);
-    } catch (error) {
-      throw error instanceof MegaflowError ? error.at({ file: conntrackState! }) : error;
-    }
+  const plan = planSpread({
+    failMode: described.failMode,
+    flows: files.flows,
+    later: files.later.flat(),
+    groups: files.groups,
+    ports: files.ports,
+    settings: described.settings,
+    conntrack,
+    hasConnections: state.length > 0,
   });
-  const summary = loops === null ? await run.once() : await run.loop(loops);
-  if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
-  else process.stdout.write(summaryText(summary, loops));
-  for (const failure of run.failures) console.error(`megaflow: ${failure.describe()}`);
-  if (run.failures.length > 0) {
-    console.error(`megaflow: not all was done; ${summary.packets} frames were processed`);
-    process.exitCode = EXIT_UNFINISHED;
+  const pool = shards > 1 && plan.by !== null ? await ShardPool.start(shards) : null;
+  try {
+    const bridge = new Bridge({
+      ports: files.ports,
+      failMode: described.failMode,
+      settings: described.settings,
+      vlanLimit: described.vlanLimit,
+      conntrack,
+      cache: options.cache,
+      seed: wholeNumber(options.seed, "--seed", 0),
+      ...(pool === null ? {} : { shards: { loaders: pool.loaders, plan } }),
+    });
+    const run = new ReplayRun(bridge, files, captures, changes, options.outDir, (nowMs) => {
+      try {
+        restoreConnections(bridge.datapath.kernel, state, nowMs);
+      } catch (error) {
+        throw error instanceof MegaflowError ? error.at({ file: conntrackState! }) : error;
+      }
+    });
+    if (shards > 1) run.spread = { count: shards, reason: plan.reason };
+    const summary = loops === null ? await run.once() : await run.loop(loops);
+    if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+    else process.stdout.write(summaryText(summary, loops));
+    for (const failure of run.failures) console.error(`megaflow: ${failure.describe()}`);
+    if (run.failures.length > 0) {
+      console.error(`megaflow: not all was done; ${summary.packets} frames were processed`);
+      process.exitCode = EXIT_UNFINISHED;
+    }
+  } finally {
+    await pool?.close();
   }
 }
 
 class ReplayRun {
   /** What kept the run from being whole; it did all it could beside. */
   readonly failures: MegaflowError[] = [];
+  /** With more than one shard: how many, and why all frames are the first one's, if they are. */
+  spread: { readonly count: number; readonly reason: string | null } | null = null;
   readonly #bridge: Bridge;
   readonly #files: SwitchFiles;
   readonly #captures: readonly { port: number; path: string }[];
@@ -256,7 +289,7 @@ class ReplayRun {
       await work();
     } catch (error) {
       if (!(error instanceof MegaflowError)) throw error;
-      this.failures.push(error);
+      if (!this.failures.includes(error)) this.failures.push(error);
     }
   }
 
@@ -327,7 +360,9 @@ class ReplayRun {
 
   #summary(replay: Replay, seconds: number): Summary {
     const { packets, bytes, forwarded, dropped, drops } = replay.counts;
-    const { kernel } = this.#bridge.datapath;
+    const connections = this.#bridge.datapaths.map(({ kernel }) =>
+      kernel.isLost === true ? 0 : countConnections(kernel, this.#bridge.nowMs),
+    );
     return {
       packets,
       bytes,
@@ -335,11 +370,30 @@ class ReplayRun {
       dropped,
       drops,
       cache: this.#bridge.cacheCounters(),
-      connections: countConnections(kernel, this.#bridge.nowMs),
+      connections: connections.reduce((sum, count) => sum + count, 0),
       ...this.#mirrorCounts(),
+      ...this.#shardRows(replay, connections),
       seconds: Number(seconds.toFixed(6)),
       mpps: seconds === 0 ? 0 : Number((packets / seconds / 1e6).toFixed(3)),
     };
+  }
+
+  #shardRows(
+    { counts }: Replay,
+    connections: readonly number[],
+  ): Pick<Summary, "shards"> | Pick<Summary, "shards" | "unspread"> {
+    if (this.spread === null) return {};
+    const bridge = this.#bridge;
+    const { packets, bytes } = counts;
+    const rows = bridge.spread?.counts() ?? [{ packets, bytes, cache: bridge.cacheCounters() }];
+    const shards = Array.from({ length: this.spread.count }, (_, shard) => ({
+      shard,
+      packets: rows[shard]?.packets ?? 0,
+      bytes: rows[shard]?.bytes ?? 0,
+      cache: rows[shard]?.cache ?? { exact: 0, megaflow: 0, upcall: 0 },
+      connections: connections[shard] ?? 0,
+    }));
+    return this.spread.reason === null ? { shards } : { shards, unspread: this.spread.reason };
   }
 
   #mirrorCounts(): Pick<Summary, "mirrors"> {
@@ -363,6 +417,8 @@ function summaryText(summary: Summary, loops: number | null): string {
     ...Object.entries(summary.drops).map(([reason, count]) => `  ${reason}  ${n(count)}`),
     `lookups    ${n(exact)} in the exact-match cache, ${n(megaflow)} in the megaflow cache, ${n(upcall)} upcalls`,
     `connections ${n(summary.connections)}`,
+    ...(summary.shards ?? []).map((row) => `shard ${row.shard}    ${n(row.packets)} frames`),
+    ...(summary.unspread === undefined ? [] : [`all frames in shard 0: ${summary.unspread}`]),
     `${summary.seconds.toFixed(3)} s, ${summary.mpps.toFixed(3)} million frames/s`,
   ];
   return rows.map((row) => `${row}\n`).join("");

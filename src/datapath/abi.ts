@@ -196,6 +196,7 @@ export const CONFIG_TABLE_BYTES = 8; //      heap of subtables and their slots
 export const CONFIG_CACHE = 9; //            0: every lookup is an upcall
 export const CONFIG_FAST_PARSE = 10; //      0: every frame goes through the general parser
 export const CONFIG_SEED = 11; //            two words
+export const CONFIG_BATCH = 13; //           frames of a batch at most
 export const TRANSIENT_BYTES = 1048576; //   programs of one frame's uncached upcalls
 
 // --- upcall answers: the kernel's import `upcall` returns a megaflow's address, or ----------------------------------

@@ -8,14 +8,17 @@ import {
   COLD_REPLY_PORTS,
   COLD_REPLY_SRC,
   COLD_SRC6,
+  CONN_COLD_SIZE,
   CONN_DST,
   CONN_EXPIRATION,
   CONN_F_HELPER_FTP,
   CONN_F_HELPER_TFTP,
   CONN_F_RELATED,
   CONN_F_REPLY_NODE,
+  CONN_F_USED,
   CONN_FAMILY,
   CONN_FLAGS,
+  CONN_HOT_SIZE,
   CONN_MARK,
   CONN_PEER_ORIG,
   CONN_PEER_REPLY,
@@ -130,19 +133,33 @@ export function countConnections(kernel: Kernel, nowMs: number): number {
 
 /** The places of the connections alive at `nowMs`. */
 export function* indices(kernel: Kernel, nowMs: number): Generator<number> {
+  const { hot } = placesOf(kernel);
+  const { view } = kernel;
   const now = BigInt(Math.floor(nowMs));
-  for (let i = 0; ; i++) {
-    i = kernel.exports.conntrackNext(i, now);
-    if (i < 0) return;
-    yield i;
+  const reached: number = kernel.exports.conntrackReached();
+  for (let i = 0, at = hot; i < reached; i++, at += CONN_HOT_SIZE) {
+    if ((view.getUint32(at + CONN_FLAGS, true) & CONN_F_USED) === 0) continue;
+    if (now < view.getBigUint64(at + CONN_EXPIRATION, true)) yield i;
   }
+}
+
+/** Where the connections lie in a kernel's memory: asked once, as a kernel in another thread is far. */
+const places = new WeakMap<Kernel, { readonly hot: number; readonly cold: number }>();
+
+function placesOf(kernel: Kernel): { readonly hot: number; readonly cold: number } {
+  let found = places.get(kernel);
+  if (found === undefined) {
+    found = { hot: kernel.exports.conntrackHot(0) >>> 0, cold: kernel.exports.conntrackCold(0) >>> 0 };
+    places.set(kernel, found);
+  }
+  return found;
 }
 
 /** The connection at a place. */
 export function readConnection(kernel: Kernel, index: number, nowMs: number): Connection {
   const { bytes, view } = kernel;
-  const hot: number = kernel.exports.conntrackHot(index) >>> 0;
-  const cold: number = kernel.exports.conntrackCold(index) >>> 0;
+  const hot = placesOf(kernel).hot + index * CONN_HOT_SIZE;
+  const cold = placesOf(kernel).cold + index * CONN_COLD_SIZE;
   const proto = bytes[hot + CONN_PROTO]!;
   const family = bytes[hot + CONN_FAMILY] === 6 ? 6 : 4;
   const flags = view.getUint32(hot + CONN_FLAGS, true);

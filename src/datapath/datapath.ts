@@ -7,11 +7,13 @@ import { KEY_SIZE, O_TCP_FLAGS } from "../flow/layout.ts";
 import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
-import { type Kernel, loadKernel } from "./kernel.ts";
+import type { Kernel, KernelLoader, RemoteKernel } from "./kernel.ts";
 import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import { Megaflow } from "./megaflow.ts";
 import { ProgramEncoder } from "./program.ts";
-import type { DropInfo, Miss, Translation, UpcallHandler } from "./upcall.ts";
+import { ARENA_BYTES, startKernel } from "./start-kernel.ts";
+import type { Twins } from "./twins.ts";
+import type { DropInfo, FlowStats, Miss, Translation, UpcallHandler } from "./upcall.ts";
 
 export interface DatapathOptions {
   /** False sends every lookup to the pipeline. */
@@ -32,6 +34,12 @@ export interface DatapathOptions {
   readonly arenaBytes?: number;
   /** VLAN tags that are read, 0 to 2; further ones are payload (OVS: other_config:vlan-limit). Default 1, as in OVS. */
   readonly vlanLimit?: number;
+  /** Frames of a batch at most. */
+  readonly batchMax?: number;
+  /** Loads the kernel: loadKernel when not given. */
+  readonly load?: KernelLoader;
+  /** Of several datapaths with the same pipeline: what is one megaflow to those who look. */
+  readonly twins?: Twins;
 }
 
 /** Receives what the kernel sends; the bytes are valid during the call only. */
@@ -77,13 +85,7 @@ export interface CacheCounters {
   readonly upcall: number;
 }
 
-const HEAP = 0x20000;
-const ARENA_BYTES = 17 << 20; // a batch of the longest frames
-const OUT_ARENA_BYTES = 32 << 20;
-const OUT_DESCRIPTORS = 4096;
-const SUBTABLES_MAX = 4096;
 const MASKS_PER_PORT_MAX = 256;
-const RECORD_BYTES_EACH = 384; // a megaflow of 7 key blocks (twice) and a program of 24 words
 const SLACK = 64;
 /** Of a tunnel: the map of its blocks, and the blocks. */
 const TUNNEL_BYTES = (1 + L.KEY_BLOCKS - L.B_TUN) * L.BLOCK_SIZE;
@@ -92,6 +94,7 @@ const SHORT_FRAME = 80;
 
 export class Datapath {
   readonly kernel: Kernel;
+  readonly batchMax: number;
   readonly megaflows = new Map<number, Megaflow>();
   /** Megaflows by what they depend on. */
   readonly #dependents = new Map<string, Set<Megaflow>>();
@@ -103,6 +106,7 @@ export class Datapath {
   readonly #cache: boolean;
   readonly #megaflowsMax: number;
   readonly #masks: MaskLimit;
+  readonly #twins: Twins | null;
   readonly #userspace: Userspace[] = [];
   readonly #userspaceIndex = new Map<string, number>();
   readonly #tags: (DropInfo | null)[] = [null];
@@ -136,7 +140,9 @@ export class Datapath {
   constructor(handler: UpcallHandler, options: DatapathOptions = {}) {
     this.#handler = handler;
     this.#cache = options.cache ?? true;
+    this.batchMax = options.batchMax ?? abi.BATCH_MAX;
     this.#megaflowsMax = options.megaflowsMax ?? 200_000;
+    this.#twins = options.twins ?? null;
     this.kernel = startKernel(options, {
       upcall: () => this.#upcall(),
       flush: () => this.#drain(),
@@ -177,7 +183,7 @@ export class Datapath {
     timeMs: number,
     tunnel: Flow | null = null,
   ): boolean {
-    if (this.#staged === abi.BATCH_MAX) return false;
+    if (this.#staged === this.batchMax) return false;
     // A frame too long for the switch is dropped by its length; its bytes are not needed.
     const kept = Math.min(length, abi.MAX_FRAME);
     const tunnelBytes = tunnel === null ? 0 : TUNNEL_BYTES;
@@ -224,7 +230,7 @@ export class Datapath {
     timeMs: number,
   ): number {
     const stride = (slotSize + SLACK) & ~15;
-    const room = Math.min(abi.BATCH_MAX - this.#staged, Math.floor((ARENA_BYTES - this.#arenaUsed) / stride));
+    const room = Math.min(this.batchMax - this.#staged, Math.floor((ARENA_BYTES - this.#arenaUsed) / stride));
     const at = this.#at.arena + this.#arenaUsed;
     const count = read(this.kernel.bytes, at, stride, lengths.subarray(0, Math.min(room, lengths.length)));
     for (let i = 0; i < count; i++)
@@ -275,12 +281,30 @@ export class Datapath {
     const deadline = Number.isFinite(deadlineMs) ? BigInt(Math.ceil(deadlineMs)) : 0xffffffffffffffffn;
     const frames = this.#at.frames + from * abi.FRAME_DESC_SIZE;
     const done = this.kernel.exports.receive(frames, this.#staged - from, deadline);
-    if (this.#failure !== null) {
-      const failure = this.#failure;
-      this.#failure = null;
-      throw failure;
-    }
+    this.#throwFailure();
     return done;
+  }
+
+  /**
+   * As receive(), for `count` frames whatever their time, by a kernel in another thread, which works on them while this one does
+   * other things; endReceive() when it has ended. Gives back the memory of what the receive before put out.
+   */
+  beginReceive(kernel: RemoteKernel, from: number, count: number): void {
+    kernel.begin("receiveNext", this.#at.frames + from * abi.FRAME_DESC_SIZE, count);
+  }
+
+  /** How many outputs the receive that has ended left for giveOutput(). */
+  endReceive(kernel: RemoteKernel): number {
+    this.#throwFailure();
+    return kernel.result();
+  }
+
+  /** Throws what went wrong in an upcall. */
+  #throwFailure(): void {
+    if (this.#failure === null) return;
+    const failure = this.#failure;
+    this.#failure = null;
+    throw failure;
   }
 
   /** The time of the n-th staged frame, ms. */
@@ -294,6 +318,11 @@ export class Datapath {
     const at = (this.#at.frames + n * abi.FRAME_DESC_SIZE) >>> 2;
     const ptr = this.kernel.words[at]!;
     return this.kernel.bytes.subarray(ptr, ptr + this.kernel.words[at + 1]!);
+  }
+
+  /** The index in the receive() of the frame that is worked on. */
+  get frameAtWork(): number {
+    return this.kernel.words[(this.#at.pkt + 12) >>> 2]!;
   }
 
   /** Lets connections end whose time has come: bounded work a call. */
@@ -326,6 +355,7 @@ export class Datapath {
 
   cacheCounters(): CacheCounters {
     const x = this.kernel.exports;
+    if (this.kernel.isLost === true) return { exact: 0, megaflow: 0, upcall: 0 };
     return {
       exact: Number(x.exactHits.value),
       megaflow: Number(x.megaflowHits.value),
@@ -346,6 +376,7 @@ export class Datapath {
   /** Pushes a megaflow's statistics and takes it out of the cache. */
   remove(megaflow: Megaflow): void {
     megaflow.pushStats(this.kernel);
+    this.#twins?.leave(megaflow);
     this.megaflows.delete(megaflow.at);
     this.#depend(megaflow, null);
     this.#masks.remove(megaflow.at);
@@ -355,8 +386,12 @@ export class Datapath {
   /** Removes megaflows not used for `idleMs`. */
   expire(nowMs: number, idleMs: number): void {
     for (const megaflow of this.megaflows.values()) {
-      if (megaflow.lastUsedMs(this.kernel) + idleMs <= nowMs) this.remove(megaflow);
+      if (this.#lastUsedMs(megaflow) + idleMs <= nowMs) this.remove(megaflow);
     }
+  }
+
+  #lastUsedMs(megaflow: Megaflow): number {
+    return this.#twins?.lastUsedMs(megaflow) ?? megaflow.lastUsedMs(this.kernel);
   }
 
   /**
@@ -447,19 +482,22 @@ export class Datapath {
     const miss: Miss = { flow, frame: kernel.bytes.subarray(ptr, ptr + length), wireLen, nowMs };
     const tcpFlags = flow.get16(O_TCP_FLAGS); // or an ND option's type, as in OVS
     const translation = this.#handler.upcall(miss);
-    translation.owner.credit({ packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags });
+    const first = { packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags };
+    translation.owner.credit(first);
     // The pipeline may have used the flow as its own; the kernel's KEY is untouched.
     const count = this.#encode(translation);
     const tag = this.#tag(translation.drop);
     let record = 0;
-    if (this.#cache && translation.cacheable) record = this.#install(translation, count, tag, nowMs);
+    if (this.#cache && translation.cacheable) record = this.#install(translation, count, tag, first);
     if (record === 0) record = kernel.exports.transientMegaflow(this.#at.program, count, tag);
     // This may remove the new megaflow at once; the frame still runs its program.
     this.afterUpcall?.();
     return record;
   }
 
-  #install(translation: Translation, count: number, tag: number, nowMs: number): number {
+  /** `first` is what the frame counts that missed. */
+  #install(translation: Translation, count: number, tag: number, first: FlowStats): number {
+    const nowMs = first.usedMs;
     if (this.megaflows.size >= this.#megaflowsMax) this.#evict(nowMs);
     const { kernel } = this;
     const { keyIn, maskIn, key, program } = this.#at;
@@ -479,13 +517,14 @@ export class Datapath {
     const megaflow = new Megaflow(at, translation, nowMs, narrowed);
     this.megaflows.set(at, megaflow);
     this.#depend(megaflow, translation.dependencies);
+    this.#twins?.join(megaflow, kernel, first);
     return at;
   }
 
   /** Makes room: a tenth of the megaflows goes, those unused the longest. */
   #evict(nowMs: number): void {
     const all = [...this.megaflows.values()];
-    const used = (m: Megaflow) => m.lastUsedMs(this.kernel);
+    const used = (m: Megaflow) => this.#lastUsedMs(m);
     all.sort((a, b) => used(a) - used(b) || a.createdMs - b.createdMs);
     const count = Math.ceil(all.length / 10);
     for (let i = 0; i < count; i++) this.remove(all[i]!);
@@ -519,58 +558,34 @@ export class Datapath {
     const { kernel, sink } = this;
     const count: number = kernel.exports.outputCount();
     if (sink !== null) {
-      const words = kernel.words;
-      for (let i = 0; i < count; i++) {
-        const d = (this.#at.descriptors + i * abi.OUT_DESC_SIZE) >>> 2;
-        const ptr = words[d]!;
-        const len = words[d + 1]!;
-        const wireLen = words[d + 2]!;
-        const arg = words[d + 3]!;
-        const frame = words[d + 4]!;
-        const kind = words[d + 5]!;
-        if (kind === abi.OUT_KIND_PORT) {
-          sink.port(arg, kernel.bytes, ptr, len, wireLen, frame, null);
-          continue;
-        }
-        const key = words[d + 6]!;
-        this.#keyOut.bytes.set(kernel.bytes.subarray(key, key + KEY_SIZE));
-        if (kind === abi.OUT_KIND_TUNNEL) {
-          sink.port(arg, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
-        } else {
-          sink.userspace(this.#userspace[arg]!, kernel.bytes, ptr, len, wireLen, frame, this.#keyOut);
-        }
-      }
+      for (let i = 0; i < count; i++) this.giveOutput(i, this.outputFrame(i), sink);
       sink.taken?.();
     }
     kernel.exports.outputTaken();
   }
-}
 
-function startKernel(options: DatapathOptions, imports: Parameters<typeof loadKernel>[1]): Kernel {
-  const megaflows = options.megaflowsMax ?? 200_000;
-  const seed = options.seed ?? 1n;
-  const exact = options.exactEntries ?? 16_384;
-  assert(exact === 0 || (exact & (exact - 1)) === 0, "exactEntries is a power of two");
-  const config = new Uint32Array(16);
-  config[abi.CONFIG_EXACT_ENTRIES] = exact;
-  config[abi.CONFIG_EXACT_INVERSE] = options.exactInverse ?? 32;
-  config[abi.CONFIG_SUBTABLES] = SUBTABLES_MAX;
-  config[abi.CONFIG_CONNECTIONS] = options.connectionsMax ?? 1_000_000;
-  config[abi.CONFIG_OUT_DESCRIPTORS] = OUT_DESCRIPTORS;
-  config[abi.CONFIG_ARENA_BYTES] = Math.max(ARENA_BYTES, options.arenaBytes ?? 0);
-  config[abi.CONFIG_OUT_ARENA_BYTES] = OUT_ARENA_BYTES;
-  config[abi.CONFIG_RECORD_BYTES] = megaflows * RECORD_BYTES_EACH + 65536;
-  config[abi.CONFIG_TABLE_BYTES] = megaflows * 64 + SUBTABLES_MAX * 1024 + 65536;
-  config[abi.CONFIG_CACHE] = (options.cache ?? true) ? 1 : 0;
-  config[abi.CONFIG_FAST_PARSE] = (options.fastParse ?? true) ? 1 : 0;
-  config[abi.CONFIG_SEED] = Number(seed & 0xffffffffn);
-  config[abi.CONFIG_SEED + 1] = Number((seed >> 32n) & 0xffffffffn);
-  // A first kernel says how much memory the configuration needs.
-  const sizing = loadKernel(HEAP + 65536, imports);
-  sizing.words.set(config, HEAP >>> 2);
-  const byteLength: number = sizing.exports.init(1) >>> 0;
-  const kernel = loadKernel(byteLength, imports);
-  kernel.words.set(config, HEAP >>> 2);
-  kernel.exports.init(0);
-  return kernel;
+  /** The index in the receive() of the frame that the n-th waiting output came of. */
+  outputFrame(n: number): number {
+    return this.kernel.words[(this.#at.descriptors + n * abi.OUT_DESC_SIZE + abi.OUT_FRAME) >>> 2]!;
+  }
+
+  /** Hands the n-th waiting output to a sink, as one of the frame `frame`. */
+  giveOutput(n: number, frame: number, sink: OutputSink): void {
+    const { kernel } = this;
+    const { words, bytes } = kernel;
+    const d = (this.#at.descriptors + n * abi.OUT_DESC_SIZE) >>> 2;
+    const ptr = words[d]!;
+    const len = words[d + 1]!;
+    const wireLen = words[d + 2]!;
+    const arg = words[d + 3]!;
+    const kind = words[d + 5]!;
+    if (kind === abi.OUT_KIND_PORT) {
+      sink.port(arg, bytes, ptr, len, wireLen, frame, null);
+      return;
+    }
+    const key = words[d + 6]!;
+    this.#keyOut.bytes.set(bytes.subarray(key, key + KEY_SIZE));
+    if (kind === abi.OUT_KIND_TUNNEL) sink.port(arg, bytes, ptr, len, wireLen, frame, this.#keyOut);
+    else sink.userspace(this.#userspace[arg]!, bytes, ptr, len, wireLen, frame, this.#keyOut);
+  }
 }

@@ -18,10 +18,33 @@ export interface Kernel {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   readonly view: DataView;
+  /** True when it was in another thread that has failed: its memory is there, its exports throw. */
+  readonly isLost?: boolean;
 }
 
 const PAGE = 65536;
 let compiled: WebAssembly.Module | undefined;
+let compiledShared: WebAssembly.Module | undefined;
+
+/** Starts a kernel over `byteLength` bytes of memory; what `loadKernel` does, in another thread maybe. */
+export type KernelLoader = (byteLength: number, imports: KernelImports) => Kernel;
+
+/**
+ * A kernel in another thread, over a memory that both share. Every call of an export goes there and back; of one that works long,
+ * begin() returns at once.
+ */
+export interface RemoteKernel extends Kernel {
+  /** Starts a call of an export. No other call may be made before pause() has returned. */
+  begin(name: string, ...args: (number | bigint)[]): void;
+  /** Waits until the call has ended, or wants something of this thread: an upcall ("asks"), its output taken ("full"). */
+  pause(): "ended" | "asks" | "full";
+  /** Does what the call wants. That may call exports in turn. */
+  answer(): void;
+  /** Lets the call go on after its answer: pause() again. */
+  proceed(): void;
+  /** What the call that has ended returned. */
+  result(): number;
+}
 
 /** The compiled kernel module, read and compiled once a process. */
 export function kernelModule(): WebAssembly.Module {
@@ -29,17 +52,39 @@ export function kernelModule(): WebAssembly.Module {
   return compiled;
 }
 
+/** The same for memories that threads share. */
+export function sharedKernelModule(): WebAssembly.Module {
+  const file = new URL("../kernel/kernel.shared.wasm", import.meta.url);
+  compiledShared ??= new WebAssembly.Module(readFileSync(file));
+  return compiledShared;
+}
+
+/** A memory that threads share, of `byteLength` bytes (rounded up to whole pages). */
+export function sharedMemory(byteLength: number): WebAssembly.Memory {
+  const pages = Math.ceil(byteLength / PAGE);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
 /** Instantiates a kernel over `byteLength` bytes of memory (rounded up to whole pages). */
 export function loadKernel(byteLength: number, imports: KernelImports): Kernel {
   const pages = Math.ceil(byteLength / PAGE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  return instantiateKernel(kernelModule(), memory, imports);
+}
+
+/** Instantiates a kernel over a memory; the module says whether that must be a shared one. */
+export function instantiateKernel(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  imports: KernelImports,
+): Kernel {
   const abort = (): never => {
     throw new AssertionError("the kernel aborted");
   };
   // asc names an import's module after the file that declares it.
   const { upcall, flush } = imports;
   const modules = { env: { memory, abort }, execute: { upcall }, output: { flush } };
-  const instance = new WebAssembly.Instance(kernelModule(), modules);
+  const instance = new WebAssembly.Instance(module, modules);
   return {
     memory,
     exports: instance.exports,

@@ -45,6 +45,22 @@ export class Megaflow {
     return this.stats(kernel).usedMs || this.createdMs;
   }
 
+  /** Counts a frame that its owner knows of already. */
+  count(kernel: Kernel, { packets, bytes, usedMs, tcpFlags }: FlowStats): void {
+    const { view, at } = { view: kernel.view, at: this.at };
+    view.setBigUint64(
+      at + abi.MF_PACKETS,
+      view.getBigUint64(at + abi.MF_PACKETS, true) + BigInt(packets),
+      true,
+    );
+    view.setBigUint64(at + abi.MF_BYTES, view.getBigUint64(at + abi.MF_BYTES, true) + BigInt(bytes), true);
+    view.setBigUint64(at + abi.MF_USED, BigInt(usedMs), true);
+    const flags = ((tcpFlags & 0xff) << 8) | (tcpFlags >>> 8);
+    view.setUint32(at + abi.MF_TCP_FLAGS, view.getUint32(at + abi.MF_TCP_FLAGS, true) | flags, true);
+    this.#pushedPackets += packets;
+    this.#pushedBytes += bytes;
+  }
+
   /** Gives its owner what it counted since the last time. */
   pushStats(kernel: Kernel): void {
     const { packets, bytes, usedMs, tcpFlags } = this.stats(kernel);

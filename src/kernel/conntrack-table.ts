@@ -186,14 +186,9 @@ export function indexOfCold(at: usize): u32 {
   return ((at - cold) / (CONN_COLD_SIZE as usize)) as u32;
 }
 
-/** The first connection from `index` on that is alive at `nowMs`, in order of their places; -1 when there is none. */
-export function conntrackNext(index: u32, nowMs: u64): i32 {
-  for (let i = index; i < reached; i++) {
-    const h = conntrackHot(i);
-    if ((load<u32>(h, CONN_FLAGS) & CONN_F_USED) != 0 && nowMs < load<u64>(h, CONN_EXPIRATION))
-      return i as i32;
-  }
-  return -1;
+/** All connections are at places below this one. */
+export function conntrackReached(): u32 {
+  return reached;
 }
 
 // --- hash ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // The datapath's inside: sets up the memory map, and exports what the host calls (datapath/datapath.ts).
 import {
-  BATCH_MAX,
   CONFIG_ARENA_BYTES,
+  CONFIG_BATCH,
   CONFIG_CACHE,
   CONFIG_CONNECTIONS,
   CONFIG_EXACT_ENTRIES,
@@ -31,7 +31,7 @@ import {
   conntrackExpire,
   conntrackHot,
   conntrackInit,
-  conntrackNext,
+  conntrackReached,
   conntrackRemove,
   conntrackRestore,
   conntrackSeed,
@@ -65,7 +65,7 @@ import { meterAt, meterBytes, meterInit } from "./meter.ts";
 import { outputCount, outputInit, outputReset, outputTaken } from "./output.ts";
 import { parse } from "./parse.ts";
 import { setVlanLimit } from "./parse-link.ts";
-import { receive, receiveInit } from "./receive.ts";
+import { receive, receiveInit, receiveNext } from "./receive.ts";
 import { setHeader } from "./rewrite.ts";
 import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 import { transientInit, transientMegaflow } from "./transient.ts";
@@ -83,7 +83,7 @@ export {
   conntrackExpire,
   conntrackHot,
   conntrackInit,
-  conntrackNext,
+  conntrackReached,
   conntrackRemove,
   conntrackRestore,
   conntrackSeed,
@@ -114,6 +114,7 @@ export {
   pushMpls,
   pushVlan,
   receive,
+  receiveNext,
   setHeader,
   setVlanLimit,
   subtableAt,
@@ -153,6 +154,7 @@ export function init(dry: bool): u32 {
   const outArenaBytes = <usize>config(CONFIG_OUT_ARENA_BYTES);
   const recordBytes = <usize>config(CONFIG_RECORD_BYTES);
   const tableBytes = <usize>config(CONFIG_TABLE_BYTES);
+  const batch = <usize>config(CONFIG_BATCH);
   const cache = config(CONFIG_CACHE) != 0;
   const fastParse = config(CONFIG_FAST_PARSE) != 0;
   const seed = <u64>config(CONFIG_SEED) | ((<u64>config(CONFIG_SEED + 1)) << 32);
@@ -162,8 +164,8 @@ export function init(dry: bool): u32 {
   const metersAt = aligned(exactAt + exactMatchSize(exactEntries));
   const connectionsAt = aligned(metersAt + meterBytes());
   frames = aligned(connectionsAt + conntrackSize(connections));
-  verdicts = frames + BATCH_MAX * FRAME_DESC_SIZE;
-  descriptors = aligned(verdicts + BATCH_MAX * VERDICT_SIZE);
+  verdicts = frames + batch * FRAME_DESC_SIZE;
+  descriptors = aligned(verdicts + batch * VERDICT_SIZE);
   program = aligned(descriptors + <usize>outDescriptors * OUT_DESC_SIZE);
   const transientAt = program + PROGRAM_WORDS_MAX * 4;
   arena = transientAt + TRANSIENT_BYTES;

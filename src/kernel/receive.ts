@@ -59,7 +59,14 @@ import {
   PKT_TYPE_OFFSET,
   PKT_WIRE_LEN,
 } from "./memory.ts";
-import { frameOutputs, frameUserspace, outputBegin, outputUnchanged } from "./output.ts";
+import {
+  frameOutputs,
+  frameUserspace,
+  outputBegin,
+  outputCount,
+  outputReset,
+  outputUnchanged,
+} from "./output.ts";
 import { parse } from "./parse.ts";
 import { transientReset } from "./transient.ts";
 import { receiveTunnel } from "./tunnel.ts";
@@ -101,6 +108,16 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
     untilRank -= count;
   }
   return count;
+}
+
+/**
+ * As receive() without a deadline, after what the batch before put out has been taken; returns the number of output descriptors.
+ * For a host in another thread, to whom every call is a long way.
+ */
+export function receiveNext(frames: usize, count: u32): u32 {
+  outputReset();
+  receive(frames, count, u64.MAX_VALUE);
+  return outputCount();
 }
 
 /** The frame, if it is of the common kind; false, and nothing done, if it is not. */

@@ -8,6 +8,7 @@ export type ErrorCode =
   | "EFILE" // a file or device that cannot be opened
   | "ECONFIG" // a bad configuration file
   | "ELIMIT" // a named limit is reached
+  | "ESHARD" // a shard's thread that failed
   | "EUNSUPPORTED"; // understood, but not supported here
 
 /** Where in a text the trouble is; line and column count from 1. */

@@ -1,0 +1,80 @@
+// Megaflows of several datapaths that are one to those who look: shards that share a pipeline install the same megaflow each for its
+// own frames. Together they have the place, the counters and the idle time that it has in a datapath that gets all frames: the first
+// frame of all made it, and those that missed in another shard later would have hit it.
+import { Flow, KEY_WORDS } from "../flow/flow.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Megaflow } from "./megaflow.ts";
+import type { FlowStats } from "./upcall.ts";
+
+/** One megaflow in one or more datapaths, the first installed first. */
+export interface Twin {
+  readonly name: string;
+  readonly members: { readonly megaflow: Megaflow; readonly kernel: Kernel }[];
+}
+
+export class Twins {
+  readonly #byName = new Map<string, Twin>();
+  readonly #twinOf = new Map<Megaflow, Twin>();
+  readonly #key = new Flow();
+  readonly #mask = new Flow();
+
+  /** All of them, in the order in which the first of each was installed. */
+  get all(): Iterable<Twin> {
+    return this.#byName.values();
+  }
+
+  /** Takes in a megaflow that has been installed for a frame that counts as `first`. */
+  join(megaflow: Megaflow, kernel: Kernel, first: FlowStats): void {
+    megaflow.read(kernel, this.#key, this.#mask);
+    const name = nameOf(this.#key, this.#mask);
+    let twin = this.#byName.get(name);
+    // Had it been there, this frame would have hit it.
+    if (twin === undefined) this.#byName.set(name, (twin = { name, members: [] }));
+    else megaflow.count(kernel, first);
+    twin.members.push({ megaflow, kernel });
+    this.#twinOf.set(megaflow, twin);
+  }
+
+  /** A megaflow goes. */
+  leave(megaflow: Megaflow): void {
+    const twin = this.#twinOf.get(megaflow)!;
+    this.#twinOf.delete(megaflow);
+    const at = twin.members.findIndex((member) => member.megaflow === megaflow);
+    twin.members.splice(at, 1);
+    if (twin.members.length === 0) this.#byName.delete(twin.name);
+  }
+
+  /** When a frame last hit it or any that is one with it. */
+  lastUsedMs(megaflow: Megaflow): number {
+    let last = 0;
+    for (const { megaflow: m, kernel } of this.#twinOf.get(megaflow)!.members) {
+      last = Math.max(last, m.lastUsedMs(kernel));
+    }
+    return last;
+  }
+}
+
+/** What all of them have counted together. */
+export function twinStats({ members }: Twin): FlowStats {
+  let [packets, bytes, usedMs, tcpFlags] = [0, 0, 0, 0];
+  for (const { megaflow, kernel } of members) {
+    const stats = megaflow.stats(kernel);
+    packets += stats.packets;
+    bytes += stats.bytes;
+    usedMs = Math.max(usedMs, stats.usedMs);
+    tcpFlags |= stats.tcpFlags;
+  }
+  return { packets, bytes, usedMs, tcpFlags };
+}
+
+/** Says masked key and mask: of each word that the mask touches its number, mask and value. */
+function nameOf(key: Flow, mask: Flow): string {
+  let name = "";
+  for (let i = 0; i < KEY_WORDS; i++) {
+    const m = mask.words[i]!;
+    if (m === 0) continue;
+    const k = key.words[i]!;
+    name += String.fromCharCode(i, m & 0xffff, m >>> 16, k & 0xffff, k >>> 16);
+  }
+  return name;
+}
