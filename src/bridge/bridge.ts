@@ -5,6 +5,7 @@ import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datap
 import type { KernelLoader } from "../datapath/kernel.ts";
 import { setMeter } from "../datapath/meters.ts";
 import { Twins } from "../datapath/twins.ts";
+import type { Flow } from "../flow/flow.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { type FlowRemoval, flowRemoval, type RemovalReason } from "../pipeline/flow-removal.ts";
 import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
@@ -287,13 +288,23 @@ export class Bridge {
   #revalidateStale(): void {
     // Revalidation pushes statistics, which may refresh or learn flows and MACs in turn: until all is quiet.
     for (let stale = this.pipeline.takeStale(); stale !== null; stale = this.pipeline.takeStale()) {
-      const changed = stale === STALE_ALL ? null : stale;
-      for (const datapath of this.datapaths) {
-        datapath.revalidate(changed, (key) => this.pipeline.revalidate(key, this.nowMs));
-      }
+      this.#revalidate(stale === STALE_ALL ? null : stale);
     }
     if (this.#removed.length > 0) this.#tellRemoved();
   }
+
+  /** Of several shards the megaflows are taken in the order that one shard would have them in: new recirculation ids count by it. */
+  #revalidate(changed: ReadonlySet<string> | null): void {
+    const translate = (key: Flow) => this.pipeline.revalidate(key, this.nowMs);
+    if (this.twins === null || changed !== null) {
+      for (const datapath of this.datapaths) datapath.revalidate(changed, translate);
+      return;
+    }
+    for (const { members } of [...this.twins.all]) {
+      for (const { megaflow, datapath } of [...members]) datapath.revalidateOne(megaflow, translate);
+    }
+  }
+
   #tellRemoved(): void {
     const removed = this.#removed;
     this.#removed = [];

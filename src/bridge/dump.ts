@@ -99,7 +99,10 @@ interface Installed {
 
 function* installed({ datapath, twins }: Bridge): Generator<Installed> {
   if (twins !== null) {
-    for (const twin of twins.all) yield { ...twin.members[0]!, stats: twinStats(twin) };
+    for (const twin of twins.all) {
+      const { megaflow, datapath } = twin.members[0]!;
+      yield { megaflow, kernel: datapath.kernel, stats: twinStats(twin) };
+    }
     return;
   }
   const { kernel, megaflows } = datapath;

@@ -117,6 +117,8 @@ export class Datapath {
   >();
   readonly #missFlow = new Flow();
   readonly #keyOut = new Flow();
+  readonly #revalidated = new Flow();
+  readonly #revalidatedMask = new Flow();
   readonly #at: {
     readonly pkt: number;
     readonly key: number;
@@ -401,20 +403,25 @@ export class Datapath {
    */
   revalidate(changed: ReadonlySet<string> | null, translate: (key: Flow) => Translation | null): void {
     if (this.megaflows.size === 0) return; // as after each flow of a file that is loaded
-    const key = new Flow();
-    const mask = new Flow();
     for (const megaflow of changed === null ? this.megaflows.values() : this.#dependentsOf(changed)) {
-      megaflow.pushStats(this.kernel);
-      megaflow.read(this.kernel, key, mask);
-      const again = translate(key);
-      if (again === null || !again.cacheable || !this.#isSame(megaflow, mask, again)) {
-        this.remove(megaflow);
-      } else {
-        megaflow.owner = again.owner;
-        this.#depend(megaflow, again.dependencies);
-        megaflow.actions = again.actions;
-        this.kernel.words[(megaflow.at + abi.MF_TAG) >>> 2] = this.#tag(again.drop);
-      }
+      this.revalidateOne(megaflow, translate);
+    }
+  }
+
+  /** The same for one megaflow. */
+  revalidateOne(megaflow: Megaflow, translate: (key: Flow) => Translation | null): void {
+    const key = this.#revalidated;
+    const mask = this.#revalidatedMask;
+    megaflow.pushStats(this.kernel);
+    megaflow.read(this.kernel, key, mask);
+    const again = translate(key);
+    if (again === null || !again.cacheable || !this.#isSame(megaflow, mask, again)) {
+      this.remove(megaflow);
+    } else {
+      megaflow.owner = again.owner;
+      this.#depend(megaflow, again.dependencies);
+      megaflow.actions = again.actions;
+      this.kernel.words[(megaflow.at + abi.MF_TAG) >>> 2] = this.#tag(again.drop);
     }
   }
 
@@ -517,7 +524,7 @@ export class Datapath {
     const megaflow = new Megaflow(at, translation, nowMs, narrowed);
     this.megaflows.set(at, megaflow);
     this.#depend(megaflow, translation.dependencies);
-    this.#twins?.join(megaflow, kernel, first);
+    this.#twins?.join(megaflow, this, first);
     return at;
   }
 

@@ -2,14 +2,14 @@
 // own frames. Together they have the place, the counters and the idle time that it has in a datapath that gets all frames: the first
 // frame of all made it, and those that missed in another shard later would have hit it.
 import { Flow, KEY_WORDS } from "../flow/flow.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Datapath } from "./datapath.ts";
 import type { Megaflow } from "./megaflow.ts";
 import type { FlowStats } from "./upcall.ts";
 
 /** One megaflow in one or more datapaths, the first installed first. */
 export interface Twin {
   readonly name: string;
-  readonly members: { readonly megaflow: Megaflow; readonly kernel: Kernel }[];
+  readonly members: { readonly megaflow: Megaflow; readonly datapath: Datapath }[];
 }
 
 export class Twins {
@@ -24,14 +24,15 @@ export class Twins {
   }
 
   /** Takes in a megaflow that has been installed for a frame that counts as `first`. */
-  join(megaflow: Megaflow, kernel: Kernel, first: FlowStats): void {
+  join(megaflow: Megaflow, datapath: Datapath, first: FlowStats): void {
+    const { kernel } = datapath;
     megaflow.read(kernel, this.#key, this.#mask);
     const name = nameOf(this.#key, this.#mask);
     let twin = this.#byName.get(name);
     // Had it been there, this frame would have hit it.
     if (twin === undefined) this.#byName.set(name, (twin = { name, members: [] }));
     else megaflow.count(kernel, first);
-    twin.members.push({ megaflow, kernel });
+    twin.members.push({ megaflow, datapath });
     this.#twinOf.set(megaflow, twin);
   }
 
@@ -47,8 +48,8 @@ export class Twins {
   /** When a frame last hit it or any that is one with it. */
   lastUsedMs(megaflow: Megaflow): number {
     let last = 0;
-    for (const { megaflow: m, kernel } of this.#twinOf.get(megaflow)!.members) {
-      last = Math.max(last, m.lastUsedMs(kernel));
+    for (const { megaflow: m, datapath } of this.#twinOf.get(megaflow)!.members) {
+      last = Math.max(last, m.lastUsedMs(datapath.kernel));
     }
     return last;
   }
@@ -57,8 +58,8 @@ export class Twins {
 /** What all of them have counted together. */
 export function twinStats({ members }: Twin): FlowStats {
   let [packets, bytes, usedMs, tcpFlags] = [0, 0, 0, 0];
-  for (const { megaflow, kernel } of members) {
-    const stats = megaflow.stats(kernel);
+  for (const { megaflow, datapath } of members) {
+    const stats = megaflow.stats(datapath.kernel);
     packets += stats.packets;
     bytes += stats.bytes;
     usedMs = Math.max(usedMs, stats.usedMs);

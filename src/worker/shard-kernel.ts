@@ -13,7 +13,13 @@ import { ANSWER, CALL, FAILED, FLUSH, LOAD, type Mailbox, RETURNED, UPCALL, type
 import type { ShardKernel as Message } from "./shard.ts";
 
 /** A shard that has said nothing for so long is taken for dead. */
-export const SILENCE_MS = 30_000;
+export const SILENCE_MS = 10_000;
+
+/** What the pool knows of a thread. It learns of its end only when this thread is back in its event loop. */
+export interface ThreadState {
+  /** Why the thread is gone; null while it is there. */
+  lost: string | null;
+}
 
 export class ShardKernel implements RemoteKernel {
   readonly memory: WebAssembly.Memory;
@@ -23,6 +29,7 @@ export class ShardKernel implements RemoteKernel {
   readonly view: DataView;
   readonly #name: string;
   readonly #mailbox: Mailbox;
+  readonly #state: ThreadState;
   readonly #imports: KernelImports;
   readonly #silenceMs: number;
   readonly #numbers = new Map<string, number>();
@@ -37,12 +44,14 @@ export class ShardKernel implements RemoteKernel {
     name: string,
     mailbox: Mailbox,
     port: MessagePort,
+    state: ThreadState,
     byteLength: number,
     imports: KernelImports,
     silenceMs: number = SILENCE_MS,
   ) {
     this.#name = name;
     this.#mailbox = mailbox;
+    this.#state = state;
     this.#imports = imports;
     this.#silenceMs = silenceMs;
     const module = sharedKernelModule();
@@ -57,6 +66,7 @@ export class ShardKernel implements RemoteKernel {
       if (e.kind === "global") Object.defineProperty(this.exports, e.name, { value: new RemoteGlobal(call) });
       else this.exports[e.name] = call;
     });
+    if (state.lost !== null) throw this.#fail(`has ended: ${state.lost}`);
     const message: Message = { module, memory: this.memory };
     port.postMessage(message);
     mailbox.send(LOAD, 0, []);
@@ -114,6 +124,7 @@ export class ShardKernel implements RemoteKernel {
 
   #start(number: number, values: readonly Value[]): void {
     if (this.#failure !== null) throw this.#failure;
+    if (this.#state.lost !== null) throw this.#fail(`has ended: ${this.#state.lost}`);
     this.#mailbox.send(CALL, number, values);
   }
 

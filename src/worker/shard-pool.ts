@@ -6,19 +6,22 @@ import type { KernelLoader } from "../datapath/kernel.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import type { ShardTask } from "./shard.ts";
-import { ShardKernel, SILENCE_MS } from "./shard-kernel.ts";
+import { ShardKernel, SILENCE_MS, type ThreadState } from "./shard-kernel.ts";
 
 /** More threads than that help nobody. */
 export const SHARDS_MAX = 64;
 const POLL_MS = 1;
+/** A thread that has not begun after so long will not. */
+const START_MS = 60_000;
 
 interface Thread {
   readonly mailbox: Mailbox;
   readonly port: MessagePort;
+  readonly state: ThreadState;
 }
 
 export class ShardPool {
-  /** A loader for each shard, to be used once. */
+  /** A loader for each shard. One that is used again ends the kernel that it loaded before. */
   readonly loaders: readonly KernelLoader[];
   readonly #pool: Piscina;
   readonly #threads: readonly Thread[];
@@ -27,9 +30,9 @@ export class ShardPool {
     this.#pool = pool;
     this.#threads = threads;
     this.loaders = threads.map(
-      ({ mailbox, port }, i) =>
+      ({ mailbox, port, state }, i) =>
         (byteLength, imports) =>
-          new ShardKernel(`shard ${i}`, mailbox, port, byteLength, imports, silenceMs),
+          new ShardKernel(`shard ${i}`, mailbox, port, state, byteLength, imports, silenceMs),
     );
   }
 
@@ -41,29 +44,35 @@ export class ShardPool {
       maxThreads: count,
       idleTimeout: Number.POSITIVE_INFINITY,
     });
-    let failure: unknown = null;
     const threads = Array.from({ length: count }, () => {
       const mailbox = new Mailbox("main");
       const { port1, port2 } = new MessageChannel();
       const task: ShardTask = { mailbox: mailbox.buffer, port: port2 };
       // The shard tells its errors itself; what comes here is a thread that could not begin, or has been ended.
+      const state: ThreadState = { lost: null };
       pool.run(task, { transferList: [port2] }).catch((error: unknown) => {
-        failure = error;
+        state.lost = error instanceof Error ? error.message : String(error);
       });
       // It must not keep the process alive.
       port1.unref();
-      return { mailbox, port: port1 };
+      return { mailbox, port: port1, state };
     });
     const startMs = performance.now();
     while (!threads.every(({ mailbox }) => mailbox.hasMessage)) {
-      if (failure !== null || performance.now() - startMs > SILENCE_MS) {
+      const lost = threads.find(({ state }) => state.lost !== null)?.state.lost ?? null;
+      if (lost !== null || performance.now() - startMs > START_MS) {
         await pool.destroy();
-        const why = failure instanceof Error ? failure.message : "a thread does not start";
+        const why = lost ?? "a thread does not start";
         throw new MegaflowError("ESHARD", `the shards cannot be started: ${why}`);
       }
       await sleep(POLL_MS);
     }
     return new ShardPool(pool, threads, silenceMs);
+  }
+
+  /** Ends the n-th thread at once, whatever it does: what it was to answer never is. */
+  async terminate(n: number): Promise<void> {
+    await this.#pool.threads[n]!.terminate();
   }
 
   /** Ends the threads, whatever they do. */

@@ -1,0 +1,76 @@
+// Any number of shards does what one does: the judge's regressions, random pipelines cut down to what may be spread.
+// `CASES=1000 SEED=7 npm test -- shards.test` runs as many as wanted.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { SpreadPlan } from "../src/bridge/spread-plan.ts";
+import type { KernelLoader } from "../src/datapath/kernel.ts";
+import { Prng } from "../src/lib/prng.ts";
+import { ShardPool } from "../src/worker/shard-pool.ts";
+import { type Case, formatCase, parseCase } from "./oracle/judge/case.ts";
+import { FrameMaker } from "./oracle/judge/frames.ts";
+import { acceptable } from "./oracle/judge/ours.ts";
+import { makePipeline, withChanges } from "./oracle/judge/pipelines.ts";
+import { planOf, spreadable, transcript } from "./support/shard-case.ts";
+
+const SEED = Number(process.env.SEED ?? 60_000);
+const CASES = Number(process.env.CASES ?? 20);
+const REGRESSIONS = fileURLToPath(new URL("../../test/oracle/regressions/", import.meta.url));
+const SHARDS = [2, 4, 7];
+
+let pool: ShardPool;
+before(async () => {
+  pool = await ShardPool.start(Math.max(...SHARDS));
+});
+after(() => pool.close());
+
+/** Throws when a number of shards makes something else of the case than one does. */
+function compare(c: Case, plan: SpreadPlan, shards: readonly number[], cache: boolean, what: string): void {
+  const expected = transcript(c, null, cache);
+  for (const count of shards) {
+    const loaders: readonly KernelLoader[] = pool.loaders.slice(0, count);
+    const actual = transcript(c, { loaders, plan }, cache);
+    const at = expected.findIndex((line, i) => line !== actual[i]);
+    if (at < 0 && actual.length === expected.length) continue;
+    assert.fail(
+      `${what}, ${count} shards (${plan.by}), line ${at}:\n- ${expected[at]}\n+ ${actual[at]}\n${formatCase(c, what, null)}`,
+    );
+  }
+}
+
+test("what disagreed once with Open vSwitch is the same on every number of shards", () => {
+  let spread = 0;
+  for (const name of readdirSync(REGRESSIONS).filter((n) => n.endsWith(".txt"))) {
+    const { case: whole } = parseCase(readFileSync(join(REGRESSIONS, name), "utf8"));
+    for (const c of [whole, spreadable(whole, new Prng(1))]) {
+      const plan = planOf(c);
+      if (plan.by === null) continue;
+      spread++;
+      compare(c, plan, SHARDS, true, name);
+    }
+  }
+  assert.ok(spread > 10, `${spread} were spread`);
+});
+
+test(`random pipelines are the same on every number of shards (seed ${SEED})`, () => {
+  let spread = 0;
+  let tracked = 0;
+  for (let i = 0; i < CASES; i++) {
+    const r = new Prng(SEED + i);
+    const made = makePipeline(r, 12);
+    const frames = withChanges(r, made.flows, new FrameMaker(r, true).make(300));
+    const c = spreadable(
+      acceptable(made.groups, made.flows, frames, () => {}),
+      r,
+    );
+    const plan = planOf(c);
+    if (plan.by === null) continue;
+    spread++;
+    if (plan.tracks) tracked++;
+    compare(c, plan, CASES > 100 ? SHARDS : [SHARDS[i % SHARDS.length]!], i % 5 > 0, `seed ${SEED + i}`);
+  }
+  assert.ok(spread > CASES * 0.7, `${spread} of ${CASES} were spread`);
+  assert.ok(tracked > CASES * 0.2, `${tracked} of ${CASES} track connections`);
+});
