@@ -197,7 +197,9 @@ for (const [what, message] of [
       assert.equal(run.counts.packets, 100);
       assert.equal(run.counts.forwarded, 100);
       bridge.pushStats();
-      assert.equal(bridge.cacheCounters().exact > 0, true);
+      // Those of the shard that is left.
+      const { exact, megaflow: found, upcall } = bridge.cacheCounters();
+      assert.ok(exact + found + upcall >= rows[0]!.packets);
     } finally {
       await pool.close();
     }

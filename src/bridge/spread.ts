@@ -183,12 +183,17 @@ export class Spread {
   #work(): void {
     const kernels = this.#kernels;
     const working: number[] = [];
-    this.#shares.forEach(({ from, count }, i) => {
-      if (count === 0) return;
-      working.push(i);
-      this.datapaths[i]!.sink = this.#early[i]!;
-      this.datapaths[i]!.beginReceive(kernels[i]!, from, count);
-    });
+    try {
+      this.#shares.forEach(({ from, count }, i) => {
+        if (count === 0) return;
+        this.datapaths[i]!.sink = this.#early[i]!;
+        this.datapaths[i]!.beginReceive(kernels[i]!, from, count);
+        working.push(i);
+      });
+    } catch (error) {
+      this.#stop(working);
+      throw error;
+    }
     const asking = this.#stop(working);
     while (asking.size > 0) {
       const i = this.#first(asking);
