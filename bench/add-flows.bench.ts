@@ -2,8 +2,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Bridge } from "../src/bridge/bridge.ts";
 import { flowsText } from "../src/bridge/dump.ts";
 import { readFlowFile } from "../src/control/openflow/flow-file.ts";
@@ -11,6 +9,7 @@ import { Prng } from "../src/lib/prng.ts";
 import { PortTable } from "../src/pipeline/port-table.ts";
 import { ruleFile } from "./flow-rules.ts";
 import { type BenchContext, type BenchResult, hashOf } from "./harness.ts";
+import { bytesHeld, settle } from "./heap.ts";
 
 export const name = "add-flows";
 export const question =
@@ -21,8 +20,6 @@ const SMOKE_FLOWS = 2_000;
 const RUNS = 3;
 
 export function run(context: BenchContext): BenchResult {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
   const count = context.smoke ? SMOKE_FLOWS : FLOWS;
   const dir = mkdtempSync(join(tmpdir(), "megaflow-bench-"));
   try {
@@ -34,12 +31,12 @@ export function run(context: BenchContext): BenchResult {
     let note = "";
     for (let run = 0; run < (context.smoke ? 1 : RUNS); run++) {
       const bridge = new Bridge({ ports, failMode: "secure", connectionsMax: 1024, megaflowsMax: 1024 });
-      settle(collect);
+      settle();
       const before = bytesHeld();
       const begin = process.hrtime.bigint();
       load(bridge, file);
       const ns = Number(process.hrtime.bigint() - begin);
-      settle(collect);
+      settle();
       const bytes = (bytesHeld() - before) / count;
       nsPerUnit.push(ns / count);
       note = `${count} flows in ${(ns / 1e9).toFixed(2)} s, ${bytes.toFixed(0)} bytes a flow`;
@@ -54,14 +51,4 @@ export function run(context: BenchContext): BenchResult {
 /** A function of its own, or the parsed flows would still be held by the caller's frame when memory is measured. */
 function load(bridge: Bridge, file: string): void {
   bridge.addFlows(readFlowFile(file), 0);
-}
-
-/** Buffers of what one collection found dead are given back by the next. */
-function settle(collect: () => void): void {
-  for (let i = 0; i < 3; i++) collect();
-}
-
-function bytesHeld(): number {
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
 }
