@@ -140,6 +140,14 @@ export function followFrame(): void {
   l4 = (load<u32>(PKT, PKT_PTR) as usize) + (load<u32>(PKT, PKT_L4) as usize);
 }
 
+/** The frame's connection is not by its own tuple but by this one, whose IPv6 addresses are at `src` and `dst`. */
+export function useTuple(key: v128, src: usize, dst: usize): void {
+  tuple = key;
+  if (src6 == 0) return;
+  src6 = src;
+  dst6 = dst;
+}
+
 function badChecksum(): bool {
   count(CTC_L4_CSUM);
   return false;

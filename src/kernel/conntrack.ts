@@ -14,11 +14,14 @@ import {
   COLD_DST6,
   COLD_LABEL,
   COLD_PARENT,
+  COLD_REPLY_DST,
+  COLD_REPLY_SRC,
   COLD_SRC6,
   CONN_F_HELPER_FTP,
   CONN_F_HELPER_TFTP,
   CONN_F_LABEL,
   CONN_F_RELATED,
+  CONN_F_REPLY_NODE,
   CONN_F_SKEWED,
   CONN_F_USED,
   CONN_FLAGS,
@@ -92,8 +95,10 @@ import {
   reversed,
   src6,
   tuple,
+  useTuple,
 } from "./conntrack-key.ts";
 import { natChoose, natFrame, natSeed, setReversedPorts } from "./conntrack-nat.ts";
+import { originalConnection } from "./conntrack-original.ts";
 import { otherNew, otherUpdate } from "./conntrack-other.ts";
 import {
   allocate,
@@ -110,6 +115,7 @@ import {
   insert,
   lookup,
   remove,
+  replyKey,
   seedHash,
   startTimer,
 } from "./conntrack-table.ts";
@@ -219,15 +225,21 @@ export function conntrackExecute(action: usize): void {
   const found = translated
     ? lookup(reversed, tuple, hash, dst6, src6, now)
     : lookup(tuple, reversed, hash, src6, dst6, now);
-  const reply = found != 0 && ((found & 1) != 0) != translated;
-  let index: i32 = ((found >> 1) as i32) - 1;
-  if (force && reply) {
-    // ct(force,commit): a connection that was opened the other way gives way to one opened this way.
-    remove(index as u32);
-    index = -1;
-  }
-
   const nat = (flags & CT_F_NAT) != 0;
+  let reply = found != 0 && ((found & 1) != 0) != translated;
+  let index: i32 = ((found >> 1) as i32) - 1;
+  let held = false;
+  if (force && index >= 0) {
+    const answers = (found & 1) != 0;
+    const entry = answers && isReplyEntry(index as u32, translated);
+    // The entry of a reply tuple is opened the way that the replies go.
+    if ((answers && !entry) != translated) {
+      held = giveWay(index as u32, entry);
+      reply = translated;
+      index = -1;
+    }
+  }
+  if (index < 0 && translated && !nat) index = originalConnection(now);
   expectation = 0;
   let fresh = false;
   if (index >= 0) {
@@ -262,7 +274,7 @@ export function conntrackExecute(action: usize): void {
     state = CS_INVALID;
   } else {
     // What NAT has changed, and an action then has changed back, is no new connection; nor, as in OVS, one known.
-    fresh = !translated || lookup(tuple, reversed, hash, src6, dst6, now) == 0;
+    fresh = !held && (!translated || lookup(tuple, reversed, hash, src6, dst6, now) == 0);
   }
 
   if (fresh) {
@@ -290,6 +302,36 @@ export function conntrackExecute(action: usize): void {
   }
   store<u32>(PKT, nat ? 0 : ((index + 1) as u32), PKT_CONN);
   store<u32>(PKT, (reply ? PKT_CONN_F_REPLY : 0) | (related ? PKT_CONN_F_RELATED : 0), PKT_CONN_FLAGS);
+}
+
+/**
+ * Whether connection `index`, which the frame answers, was found by the entry that OVS has for the reply tuple of a connection
+ * under NAT. Where NAT has left the tuple as it was, OVS finds the connection itself.
+ */
+function isReplyEntry(index: u32, translated: bool): bool {
+  const h = conntrackHot(index);
+  return (
+    (load<u32>(h, CONN_FLAGS) & CONN_F_REPLY_NODE) != 0 &&
+    v128.any_true(v128.xor(v128.load(h), translated ? tuple : reversed))
+  );
+}
+
+/**
+ * ct(force,commit): a connection that was opened the other way gives way to one opened this way. Says whether the frame is
+ * held for one that is known all the same, and opens nothing: in OVS the entry of a reply tuple outlives its connection, and
+ * cannot be ended. Found by it (`entry`), the connection stays, and the frame takes its tuple.
+ */
+function giveWay(index: u32, entry: bool): bool {
+  const h = conntrackHot(index);
+  const c = conntrackCold(index);
+  if (entry) {
+    useTuple(v128.load(h), c + (COLD_SRC6 as usize), c + (COLD_DST6 as usize));
+    return true;
+  }
+  const hasEntry = (load<u32>(h, CONN_FLAGS) & CONN_F_REPLY_NODE) != 0;
+  if (hasEntry) useTuple(replyKey(index), c + (COLD_REPLY_SRC as usize), c + (COLD_REPLY_DST as usize));
+  remove(index);
+  return hasEntry;
 }
 
 /** ct_clear: the frame is as untracked as when it came in. */

@@ -3,7 +3,11 @@
 import type { Field, Prerequisite } from "../flow/field.ts";
 import type { Flow } from "../flow/flow.ts";
 import {
+  CS_ESTABLISHED,
+  CS_NEW,
+  CS_REPLY_DIR,
   FRAG_LATER,
+  O_CT_STATE,
   O_DL_TYPE,
   O_NW_FRAG,
   O_NW_PROTO,
@@ -44,11 +48,14 @@ export const PRE_ND_SOLICIT = 13;
 export const PRE_ND_ADVERT = 14;
 export const PRE_NSH = 15;
 export const PRE_ETHERNET = 16;
+export const PRE_CT = 17;
+
+const CT_VALID = CS_NEW | CS_ESTABLISHED | CS_REPLY_DIR;
 
 const CODES: Readonly<Record<Prerequisite, number>> = {
   none: PRE_NONE,
   ethernet: PRE_ETHERNET,
-  ct: PRE_NONE,
+  ct: PRE_CT,
   vlan: PRE_VLAN,
   ipv4: PRE_IPV4,
   ipv6: PRE_IPV6,
@@ -108,6 +115,9 @@ export function prerequisiteMet(pre: number, flow: Flow, wc: Flow): boolean {
       return isIcmpv6(flow, wc);
     case PRE_ND:
       return isNd(flow, wc);
+    case PRE_CT: // the bits that OVS asks: an ICMP error that is only related has no original tuple for it
+      wc.set8(O_CT_STATE, wc.get8(O_CT_STATE) | CT_VALID);
+      return (flow.get8(O_CT_STATE) & CT_VALID) !== 0;
     case PRE_ND_SOLICIT:
       return isNd(flow, wc) && flow.get16(O_TP_SRC) === 135;
     case PRE_ND_ADVERT:
