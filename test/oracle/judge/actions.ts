@@ -3,7 +3,9 @@ import type { Prng } from "../../../src/lib/prng.ts";
 import { ctActions } from "./ct-actions.ts";
 import { anyPort, hex, IPV4, IPV6, MACS, type Make, oneIn, VIDS } from "./hosts.ts";
 import type { Kind, MadeMatch } from "./matches.ts";
+import { encapActions, nshActions } from "./nsh-actions.ts";
 import { neighbourActions, rareActions, rareIpActions } from "./rare-actions.ts";
+import { registerActions } from "./register-actions.ts";
 
 /** What the pipeline around an action offers. */
 export interface Surroundings {
@@ -233,13 +235,15 @@ function makeLearn(r: Prng, k: Kind, s: Surroundings): string {
 
 function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): string {
   const k = m.kind;
-  const d = r.below(40);
+  const d = r.below(44);
   if (d < 8) return r.pick(outputs)(r);
   if (d === 8) return r.pick(floods)(r);
   if (d < 14) return r.pick(registers)(r);
   if (d < 17) return r.pick(ethernet)(r);
   if (d < 20) return r.pick(m.tagged && oneIn(r, 2) ? tagged : vlan)(r);
-  if (d === 20) return r.pick(rareActions)(r);
+  if (d === 20 || d === 40) return r.pick(rareActions)(r);
+  if (d === 41 || d === 42) return r.pick(registerActions)(r);
+  if (d === 43 && oneIn(r, 3) && !k.nsh && !k.mpls) return r.pick(encapActions)(r);
   if (d === 21 && depth === 0) return makeLearn(r, k, s);
   if (d < 24 && s.groups.length > 0) return `group:${r.pick(s.groups)}`;
   if (d < 27 && s.table + 1 < s.tables) {
@@ -250,7 +254,8 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
   if (d === 27 && depth < 2) return `clone(${makeActions(r, m, s, 1 + r.below(3), depth + 1).join(",")})`;
   if (d === 28 && oneIn(r, 3)) return `resubmit:${1 + r.below(4)}`;
   if (d === 29 && k.ip !== 0 && oneIn(r, 2)) {
-    return `push_mpls:0x8847,set_mpls_label:${r.pick([5, 100])},output:${1 + r.below(4)},pop_mpls:${k.ip === 4 ? "0x0800" : "0x86dd"}`;
+    const larger = oneIn(r, 3) ? `check_pkt_larger(${r.pick([58, 62, 64])})->NXM_NX_REG0[0],` : "";
+    return `push_mpls:0x8847,set_mpls_label:${r.pick([5, 100])},${larger}output:${1 + r.below(4)},pop_mpls:${k.ip === 4 ? "0x0800" : "0x86dd"}`;
   }
   if (k.ip !== 0 && d < 35) {
     const later = (x: Prng) => Math.min(s.tables - 1, s.table + 1 + x.below(2));
@@ -259,6 +264,7 @@ function makeAction(r: Prng, m: MadeMatch, s: Surroundings, depth: number): stri
   if (k.ip !== 0) return r.pick(ipActions(k))(r);
   if (k.arp) return r.pick(arpActions)(r);
   if (k.mpls) return r.pick(mplsActions)(r);
+  if (k.nsh) return r.pick(nshActions)(r);
   return r.pick([...registers, ...outputs, ...ethernet])(r);
 }
 

@@ -1,7 +1,7 @@
 // Random ct actions: zones, commitment with what it writes, and address translation. A range is never wider than one address
 // or one port, as choices within a range go by a hash with a random basis in Open vSwitch.
 import type { Prng } from "../../../src/lib/prng.ts";
-import { anyPort, IPV4, IPV6, type Make, oneIn, VIRTUAL } from "./hosts.ts";
+import { anyPort, hex, IPV4, IPV6, type Make, oneIn, VIRTUAL } from "./hosts.ts";
 import type { Kind } from "./matches.ts";
 
 const ZONES = ["0", "1", "2", "65535", "NXM_NX_REG0[0..1]", "5"] as const;
@@ -21,6 +21,9 @@ const writes: readonly Make[] = [
   () => "move:NXM_NX_REG1[0..15]->NXM_NX_CT_LABEL[32..47]",
   () => "move:NXM_OF_ETH_SRC[]->NXM_NX_CT_LABEL[0..47]",
   () => "move:NXM_NX_CT_MARK[0..1]->NXM_NX_CT_LABEL[0..1]",
+  (r) => `set_field:${hex(BigInt(r.below(4)) << 64n)}/${hex(3n << 64n)}->ct_label`,
+  (r) => `set_field:${hex((BigInt(r.below(8)) << 96n) | 1n)}/${hex((7n << 96n) | 3n)}->ct_label`,
+  () => "move:NXM_NX_CT_LABEL[0..31]->NXM_NX_CT_LABEL[96..127]",
 ];
 
 function exec(r: Prng): string {
@@ -48,6 +51,7 @@ export function ctActions(k: Kind, table: ((r: Prng) => number) | null): Make[] 
     (r) => `ct(commit,force,${zone(r)}${exec(r)})`,
     (r) => `ct(commit,${zone(r)},${nat(r, k)})`,
     (r) => `ct(${zone(r)})`,
+    (r) => `ct(${r.pick(["", "commit,"])}${zone(r)},nat)`,
     () => "ct_clear",
   ];
   if (table !== null) {

@@ -2,7 +2,7 @@
 // other kind, some of them broken.
 import type { Prng } from "../../../src/lib/prng.ts";
 import { concatBytes } from "../../../src/packet/bytes.ts";
-import { ETH_TYPE_MPLS } from "../../../src/packet/ethernet.ts";
+import { ETH_TYPE_MPLS, ETH_TYPE_NSH } from "../../../src/packet/ethernet.ts";
 import {
   arpFrame,
   ethernetFrame,
@@ -17,6 +17,7 @@ import {
 } from "../../../src/packet/frame.ts";
 import { buildMpls } from "../../../src/packet/mpls.ts";
 import { NEIGHBOUR_ADVERTISEMENT } from "../../../src/packet/neighbour.ts";
+import { buildNsh } from "../../../src/packet/nsh.ts";
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../../src/packet/tcp.ts";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { FRAMES, mutatedFrame } from "../../support/frames.ts";
@@ -179,8 +180,28 @@ export class FrameMaker {
       if (oneIn(r, 3)) stack.unshift(buildMpls({ label: 100, bottom: false }));
       return ethernetFrame(link, ETH_TYPE_MPLS, concatBytes(...stack, inner));
     }
+    if (d === 18 && oneIn(r, 2)) return this.#nsh(link, ip);
     if (d === 18) return ethernetFrame(link, r.pick([0x88cc, 0x9000, 0x0801]), new Uint8Array(46));
     return r.pick(KINDS).slice();
+  }
+
+  /** A frame, or a packet of its IP version, behind a service header. */
+  #nsh(link: Pick<IpOptions, "ethSrc" | "ethDst" | "vlans">, ip: IpOptions): Uint8Array {
+    const r = this.#r;
+    const inner = udpFrame({ ...ip, vlans: [], srcPort: anyPort(r), dstPort: anyPort(r) });
+    const bare = oneIn(r, 4);
+    const mdType = 1 + r.below(2);
+    const header = buildNsh({
+      flags: r.below(3),
+      ttl: r.pick([0, 1, 63]),
+      mdType,
+      nextProto: bare ? (ip.src!.includes(":") ? 2 : 1) : 3,
+      spi: r.pick([0x123456, 1, 7]),
+      context: new Uint8Array(mdType === 1 ? 16 : 8 * r.below(3)).map((_, i) =>
+        i % 4 === 3 ? r.below(4) : 0,
+      ),
+    });
+    return ethernetFrame(link, ETH_TYPE_NSH, concatBytes(header, bare ? inner.subarray(14) : inner));
   }
 
   #link(a: number, b: number): Pick<IpOptions, "ethSrc" | "ethDst" | "vlans"> {

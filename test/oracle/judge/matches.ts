@@ -22,6 +22,7 @@ export interface Kind {
   readonly l4: "" | "tcp" | "udp" | "sctp" | "icmp" | "icmp6" | "ns" | "na";
   readonly arp: boolean;
   readonly mpls: boolean;
+  readonly nsh: boolean;
 }
 
 const kind = (words: string, ip: 0 | 4 | 6 = 0, l4: Kind["l4"] = "", arp = false, mpls = false): Kind => ({
@@ -30,9 +31,10 @@ const kind = (words: string, ip: 0 | 4 | 6 = 0, l4: Kind["l4"] = "", arp = false
   l4,
   arp,
   mpls,
+  nsh: words === "dl_type=0x894f",
 });
 
-const ANY = kind("");
+export const ANY = kind("");
 const IP = kind("ip", 4);
 const TCP = kind("tcp", 4, "tcp");
 const KINDS: readonly Kind[] = [
@@ -62,6 +64,7 @@ const KINDS: readonly Kind[] = [
   kind("arp", 0, "", true),
   kind("rarp", 0, "", true),
   kind("mpls", 0, "", false, true),
+  kind("dl_type=0x894f"),
   kind("dl_type=0x88cc"),
   kind("dl_type=0x05ff"),
   kind("packet_type=(0,0)"),
@@ -146,6 +149,9 @@ const ctFields: readonly Make[] = [
   (r) => `ct_state=${r.pick(["+trk", "-trk", "+trk+new", "+trk+est", "+trk+inv"])}`,
   (r) => `ct_mark=${bits(r, r.below(4), 0xf, [1, 2, 3, 0xff])}`,
   (r) => `ct_label=${bits(r, r.below(4), 0xf, [1, 2, 3, 0xff])}`,
+  (r) =>
+    `ct_label=${r.pick(["0x8/0x8", "0", "0x1000000000000000000000001", "0x3000000000000000000000000/0x7000000000000000000000000"])}`,
+  (r) => `ct_label=${hex(BigInt(r.below(4)) << 64n)}/${hex(3n << 64n)}`,
   (r) => `ct_zone=${r.below(3)}`,
 ];
 
@@ -181,6 +187,16 @@ const ctTuple6: readonly Make[] = [
   ipv6Match("ct_ipv6_src"),
   ipv6Match("ct_ipv6_dst"),
   (r) => `ct_nw_proto=${r.pick([6, 17])},ct_tp_dst=${bits16(r, anyPort(r))}`,
+];
+
+const nshFields: readonly Make[] = [
+  (r) => `nsh_flags=${bits(r, r.below(4), 3, [1, 2])}`,
+  (r) => `nsh_ttl=${r.pick([1, 63])}`,
+  (r) => `nsh_mdtype=${1 + r.below(2)}`,
+  (r) => `nsh_np=${r.pick([1, 3])}`,
+  (r) => `nsh_spi=${hex(r.pick([0x123456, 1, 7]))}`,
+  (r) => `nsh_si=${r.pick([254, 255])}`,
+  (r) => `nsh_c${1 + r.below(4)}=${bits(r, r.below(4), 0xf, [1, 3, 0xff])}`,
 ];
 
 function kindFields(k: Kind): readonly Make[] {
@@ -226,6 +242,7 @@ function kindFields(k: Kind): readonly Make[] {
     out.push((r) => `arp_op=${1 + r.below(2)}`, ipv4Match("arp_spa"), ipv4Match("arp_tpa"));
     out.push(macMatch("arp_sha"), (r) => `arp_tha=${r.pick([...MACS, "00:00:00:00:00:00"])}`);
   }
+  if (k.nsh) out.push(...nshFields);
   if (k.mpls) {
     out.push(
       (r) => `mpls_label=${r.pick([100, 5])}`,

@@ -5,9 +5,7 @@ import type { Prng } from "../../../src/lib/prng.ts";
 import { makeActionList, makeActions, type Surroundings } from "./actions.ts";
 import type { CaseFrame } from "./case.ts";
 import { hex, oneIn } from "./hosts.ts";
-import { anyKind, type Kind, makeMatch } from "./matches.ts";
-
-const ANY: Kind = { words: "", ip: 0, l4: "", arp: false, mpls: false };
+import { ANY, anyKind, makeMatch } from "./matches.ts";
 
 class Priorities {
   readonly #r: Prng;
@@ -141,6 +139,7 @@ function withoutRecirculatingSets(r: Prng, p: Pipeline): Pipeline {
     line
       .replace(/\bct\([^)]*table=(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)/g, "ct_clear")
       .replace(/\bpop_mpls:0x\w+/g, "output:1")
+      .replace(/\bclone\(decap\(\)(?:[^()]|\([^()]*\))*\)/g, "output:1")
       .replace(/group:\d+/g, groupsDo ? "output:2" : "$&");
   return { groups: p.groups, flows: p.flows.map((line) => (tableOf(line) >= firstSet ? sane(line) : line)) };
 }
@@ -229,7 +228,7 @@ function makeConjunction(
   s: Surroundings,
 ): string[] {
   const id = 1 + r.below(1000);
-  const clauses = 2 + r.below(2);
+  const clauses = 2 + r.below(oneIn(r, 3) ? 4 : 2);
   const priority = priorities.take(table);
   const flows: string[] = [];
   const kind = anyKind(r);
@@ -237,15 +236,21 @@ function makeConjunction(
     for (let n = 1 + r.below(2); n > 0; n--) {
       const m = makeMatch(r, kind, 2);
       const match = m.text === "" ? "" : `,${m.text}`;
+      // A flow may be of two conjunctions, or of two dimensions of one.
+      const more = oneIn(r, 4)
+        ? `,conjunction(${oneIn(r, 2) ? id : id + 1},${1 + r.below(clauses)}/${clauses})`
+        : "";
       flows.push(
-        `cookie=${freshCookie()},table=${table},priority=${priority}${match},actions=conjunction(${id},${clause}/${clauses})`,
+        `cookie=${freshCookie()},table=${table},priority=${priority}${match},actions=conjunction(${id},${clause}/${clauses})${more}`,
       );
     }
   }
-  const m = makeMatch(r, kind, 0);
-  const match = m.text === "" ? "" : `,${m.text}`;
-  flows.push(
-    `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)},conj_id=${id}${match},actions=${makeActionList(r, m, s)}`,
-  );
+  for (const conjunction of oneIn(r, 3) ? [id, id + 1] : [id]) {
+    const m = makeMatch(r, kind, 0);
+    const match = m.text === "" ? "" : `,${m.text}`;
+    flows.push(
+      `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)},conj_id=${conjunction}${match},actions=${makeActionList(r, m, s)}`,
+    );
+  }
   return flows;
 }

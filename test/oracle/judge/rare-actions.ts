@@ -1,5 +1,5 @@
-// Actions that a pipeline has now and then: choices by hash, queues, packet-ins with all their arguments, encapsulation.
-import { hex, MACS, type Make, oneIn } from "./hosts.ts";
+// Actions that a pipeline has now and then: choices by hash, queues, packet-ins with all their arguments.
+import { hex, type Make, oneIn } from "./hosts.ts";
 
 const HASHED = ["eth_src", "symmetric_l4", "nw_src", "nw_dst", "symmetric_l3"];
 /** Of other frames OVS hashes the link layer with these, and its megaflow leaves that out. */
@@ -19,7 +19,9 @@ export const rareActions: readonly Make[] = [
   (r) =>
     `bundle_load(${r.pick(HASHED)},0,${r.pick(["hrw", "active_backup"])},ofport,NXM_NX_REG0[0..15],members:${r.pick(["7,2", "1,3", "4"])})`,
   (r) => `check_pkt_larger(${r.pick([50, 60, 100])})->NXM_NX_REG0[${r.below(3)}]`,
-  () => "sample(probability=65535,collector_set_id=1,obs_domain_id=2,obs_point_id=3)",
+  (r) =>
+    `sample(probability=65535,collector_set_id=1,obs_domain_id=2,obs_point_id=3${oneIn(r, 3) ? `,sampling_port=${anyOutput(r)}` : ""}${oneIn(r, 3) ? `,${r.pick(["ingress", "egress"])}` : ""})`,
+  (r) => `sample(probability=${1 + r.below(65535)})`,
   (r) => `enqueue:${1 + r.below(4)}:${r.below(3)}`,
   (r) => `set_tunnel:${hex(r.below(3))}`,
   (r) => `set_field:${hex(r.below(3))}->tun_id`,
@@ -27,14 +29,9 @@ export const rareActions: readonly Make[] = [
   (r) =>
     `controller(reason=${r.pick(["no_match", "action", "invalid_ttl"])},max_len=${r.pick([0, 64])},id=${r.below(2)})`,
   (r) => `controller(userdata=01.0${r.below(8)}.ff,max_len=${r.pick([20, 128])})`,
-  (r) =>
-    `clone(encap(nsh(md_type=1)),set_field:${hex(r.below(100))}->nsh_spi,${oneIn(r, 2) ? "dec_nsh_ttl," : ""}encap(ethernet),` +
-    `set_field:${r.pick(MACS)}->eth_dst,output:${anyOutput(r)})`,
   (r) => `set_field:${hex(r.below(4))}->reg${r.pick([3, 7, 15])}`,
   (r) => `set_field:${hex(r.below(4))}->${r.pick(["xreg1", "xreg7", "xxreg1", "xxreg3"])}`,
-  () => "move:NXM_NX_REG0[0..7]->NXM_NX_REG0[4..11]",
-  () => "move:NXM_NX_TUN_ID[0..15]->NXM_NX_REG1[0..15]",
-  (r) => `push:NXM_NX_REG${r.below(3)}[0..7],pop:NXM_NX_REG${r.below(3)}[8..15]`,
+  () => "output:TABLE",
 ];
 
 /** For frames with an IP header. */
