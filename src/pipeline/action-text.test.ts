@@ -97,6 +97,14 @@ test("errors are OVS's and know their column", () => {
   }
 });
 
+test("what is invalid is no connection, but may have its translation undone", () => {
+  const invalid = "ip,ct_state=+trk+inv";
+  for (const text of ["ct(commit)", "ct(commit,nat)", "clone(ct(commit,zone=1))"]) {
+    assert.match(errorOf(text, invalid).message, /OFPBAC_MATCH_INCONSISTENT/, text);
+  }
+  parseActions("ct(zone=2,nat)", { match: parseMatch(invalid) });
+});
+
 test("a group's bucket takes no instructions", () => {
   assert.throws(
     () => parseActions("goto_table:5", { instructions: false }),

@@ -457,8 +457,8 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   for (const { minAddr } of nats) {
     if (minAddr !== null && dlType !== (minAddr.length === 4 ? ETH_IP : ETH_IPV6)) return inconsistent;
   }
-  // What is invalid cannot be translated.
-  if (nats.length > 0 && (flow.get8(L.O_CT_STATE) & L.CS_INVALID) !== 0) return inconsistent;
+  // What is invalid is no connection.
+  if (action.commit && (flow.get8(L.O_CT_STATE) & L.CS_INVALID) !== 0) return inconsistent;
   const changes =
     action.exec.some((inner) => inner.type !== "nat") || nats.some((nat) => nat.kind !== "undo");
   if (!action.commit && changes) return "OFPBAC_BAD_ARGUMENT";
