@@ -125,7 +125,7 @@ export function parseGroupMod(
   }
   // From here on the switch would refuse it.
   for (const bucket of buckets) {
-    const refusal = refusalOfBucket(bucket.actions, null);
+    const refusal = refusalOfBucket(bucket.actions, names.tlvMap ?? null);
     if (refusal !== null) throw whole(refusal);
   }
   if (new Set(buckets.map((b) => b.id)).size < buckets.length) throw whole("OFPGMFC_BAD_BUCKET");
