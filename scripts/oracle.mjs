@@ -56,7 +56,7 @@ try {
       `${result.disagreements.length} disagreements, ${((Date.now() - startMs) / 1000).toFixed(1)} s`,
   );
   for (const text of result.unsteady) console.log(text);
-  if (result.ended.length > 0) console.log(`Open vSwitch ended on seeds ${result.ended.join(", ")}`);
+  if (result.ended.length > 0) console.log(`Open vSwitch ended on seeds\n  ${result.ended.join("\n  ")}`);
   process.exitCode = result.disagreements.length === 0 ? 0 : 1;
 } finally {
   await theirs?.stop();

@@ -22,6 +22,7 @@ import {
   sentCapture,
 } from "./antrea-story.ts";
 import { megaflow } from "./megaflow.ts";
+import { EMPTY_CASE } from "./oracle/judge/case.ts";
 import { ourPorts } from "./oracle/judge/ours.ts";
 import { FRAMES, mutatedFrame } from "./support/frames.ts";
 import { planOf } from "./support/shard-case.ts";
@@ -166,7 +167,7 @@ for (const [what, message] of [
     const pool = await ShardPool.start(2, 500);
     try {
       const flows = "tcp,actions=output:2";
-      const plan = planOf({ groups: [], flows: [flows], frames: [] });
+      const plan = planOf({ ...EMPTY_CASE, flows: [flows] });
       const bridge = new Bridge({
         ports: ourPorts(),
         failMode: "secure",

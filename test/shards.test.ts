@@ -10,7 +10,7 @@ import type { KernelLoader } from "../src/datapath/kernel.ts";
 import { Prng } from "../src/lib/prng.ts";
 import { ShardPool } from "../src/worker/shard-pool.ts";
 import { type Case, formatCase, parseCase } from "./oracle/judge/case.ts";
-import { FrameMaker } from "./oracle/judge/frames.ts";
+import { FrameMaker, PLAIN_FRAMES } from "./oracle/judge/frames.ts";
 import { acceptable } from "./oracle/judge/ours.ts";
 import { makePipeline, withChanges } from "./oracle/judge/pipelines.ts";
 import { planOf, spreadable, transcript } from "./support/shard-case.ts";
@@ -66,9 +66,9 @@ test(`random pipelines are the same on every number of shards (seed ${SEED})`, a
     }
     const r = new Prng(SEED + i);
     const made = makePipeline(r, 12);
-    const frames = withChanges(r, made.flows, new FrameMaker(r, true).make(300));
+    const frames = withChanges(r, made.flows, new FrameMaker(r, PLAIN_FRAMES).make(300));
     const c = spreadable(
-      acceptable(made.groups, made.flows, frames, () => {}),
+      acceptable({ ...made, frames }, () => {}),
       r,
     );
     const plan = planOf(c);

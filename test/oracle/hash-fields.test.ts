@@ -6,7 +6,7 @@ import { parseTraceArguments } from "../../src/cli/trace-arguments.ts";
 import { parseFlowFile } from "../../src/control/openflow/flow-file.ts";
 import { Prng } from "../../src/lib/prng.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
-import { FrameMaker } from "./judge/frames.ts";
+import { FrameMaker, PLAIN_FRAMES } from "./judge/frames.ts";
 import { normalizeTrace } from "./judge/normalize.ts";
 import { ourPorts } from "./judge/ours.ts";
 import { ovsSkip, requireOvs } from "./ovs.ts";
@@ -36,7 +36,7 @@ test(`multipath hashes as in OVS, seed ${SEED}`, { skip: ovsSkip }, async (t) =>
       await ovs.ofctl(["add-flow", "br0", flow]);
       const pipeline = new Pipeline({ ports: ourPorts(), failMode: "secure", seed: 1 });
       pipeline.applyFlows(parseFlowFile(flow), 0);
-      for (const frame of new FrameMaker(rng).make(Math.ceil(CASES / FIELDS.length))) {
+      for (const frame of new FrameMaker(rng, PLAIN_FRAMES).make(Math.ceil(CASES / FIELDS.length))) {
         const args = [`in_port=${frame.port === 0xfffffffe ? "LOCAL" : frame.port}`, frame.hex];
         const theirs = normalizeTrace(await ovs.trace("br0", ...args));
         const request = parseTraceArguments(args, pipeline.ports);

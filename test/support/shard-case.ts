@@ -2,14 +2,13 @@
 import { Bridge, type FrameSink } from "../../src/bridge/bridge.ts";
 import { conntrackText, flowsText, groupStatsLines, megaflowLines } from "../../src/bridge/dump.ts";
 import { planSpread, type SpreadPlan } from "../../src/bridge/spread-plan.ts";
-import { parseFlowFile } from "../../src/control/openflow/flow-file.ts";
-import { parseGroupFile } from "../../src/control/openflow/group-file.ts";
+import { parseMeterFile } from "../../src/control/openflow/meter-file.ts";
 import type { KernelLoader } from "../../src/datapath/kernel.ts";
 import { MegaflowError } from "../../src/lib/errors.ts";
 import type { Prng } from "../../src/lib/prng.ts";
 import { formatFlowRemoval } from "../../src/pipeline/flow-removal.ts";
-import type { Case, CaseFrame } from "../oracle/judge/case.ts";
-import { acceptable, ourPorts } from "../oracle/judge/ours.ts";
+import { type Case, type CaseFrame, EMPTY_CASE } from "../oracle/judge/case.ts";
+import { acceptable, ourPorts, parseFlows, parseGroups, tlvMap } from "../oracle/judge/ours.ts";
 
 /** Any start but 0 will do. */
 const START_MS = 1_000_000;
@@ -17,17 +16,17 @@ const START_MS = 1_000_000;
 export function planOf({ groups, flows, frames }: Case): SpreadPlan {
   return planSpread({
     failMode: "secure",
-    flows: parseFlowFile(flows.join("\n")),
-    later: frames.flatMap(({ mods }) => (mods === undefined ? [] : parseFlowFile(mods.join("\n")))),
-    groups: parseGroupFile(groups.join("\n")),
+    flows: parseFlows(flows.join("\n")),
+    later: frames.flatMap(({ mods }) => (mods === undefined ? [] : parseFlows(mods.join("\n")))),
+    groups: parseGroups(groups.join("\n")),
     ports: ourPorts(),
-    settings: {},
+    settings: { tlvMap },
     conntrack: {},
     hasConnections: false,
   });
 }
 
-const flowsAlone = (...flows: string[]): Case => ({ groups: [], flows, frames: [] });
+const flowsAlone = (...flows: string[]): Case => ({ ...EMPTY_CASE, flows });
 
 /**
  * The case without what keeps its frames in one shard: lines are mended, or left out. Of ct and what must not be beside it, chance
@@ -73,7 +72,7 @@ export function spreadable(c: Case, r: Prng): Case {
     return kept.length === 0 ? frame : { ...frame, mods: kept };
   });
   // What refers to a line that is gone goes too.
-  return acceptable(groups, flows, frames, () => {});
+  return acceptable({ ...EMPTY_CASE, groups, flows, frames }, () => {});
 }
 
 /** All that a switch says and does of a case, a line each; equal for any number of shards. */
@@ -85,6 +84,7 @@ export function transcript(
   const bridge = new Bridge({
     ports: ourPorts(),
     failMode: "secure",
+    settings: { tlvMap },
     cache,
     connectionsMax: 4096,
     megaflowsMax: 8192,
@@ -115,15 +115,16 @@ export function transcript(
     },
   };
   bridge.advance(START_MS);
-  bridge.applyGroups(parseGroupFile(c.groups.join("\n")), START_MS);
-  bridge.applyFlows(parseFlowFile(c.flows.join("\n")), START_MS);
+  bridge.applyMeters(parseMeterFile(c.meters.join("\n")), START_MS);
+  bridge.applyGroups(parseGroups(c.groups.join("\n")), START_MS);
+  bridge.applyFlows(parseFlows(c.flows.join("\n")), START_MS);
   let nowMs = START_MS;
   for (const frame of c.frames) {
     nowMs += frame.afterMs;
     if (frame.mods !== undefined) {
       run();
       bridge.advance(nowMs);
-      bridge.applyFlows(parseFlowFile(frame.mods.join("\n")), nowMs);
+      bridge.applyFlows(parseFlows(frame.mods.join("\n")), nowMs);
     }
     const bytes = Buffer.from(frame.hex, "hex");
     const stage = () => bridge.stage(bytes, 0, bytes.length, bytes.length, frame.port, nowMs);

@@ -12,6 +12,9 @@ export interface Surroundings {
   readonly table: number;
   readonly tables: number;
   readonly groups: readonly number[];
+  readonly meters: readonly number[];
+  /** Whether flows expire while frames come. */
+  readonly mortal: boolean;
   /** A priority that no other flow of the table has: for learned flows. */
   readonly freshPriority: (table: number) => number;
   readonly freshCookie: () => string;
@@ -140,6 +143,7 @@ function ipActions(k: Kind): Make[] {
         );
       if (k.l4 === "tcp")
         out.push(
+          (r) => `fin_timeout(idle_timeout=${1 + r.below(3)}${oneIn(r, 2) ? ",hard_timeout=4" : ""})`,
           () => "move:NXM_OF_TCP_SRC[]->NXM_OF_TCP_DST[]",
           () => "move:NXM_OF_TCP_DST[]->NXM_NX_REG1[0..15]",
         );
@@ -216,16 +220,13 @@ function makeLearn(r: Prng, k: Kind, s: Surroundings): string {
   add(`load:${hex(1 + r.below(3))}->NXM_NX_REG${r.below(3)}[0..7]`);
   add("load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]");
   add(r.pick(["output:NXM_OF_IN_PORT[]", "output:NXM_NX_REG0[0..15]"]));
-  // Longer than any case lasts.
-  const more = [
-    "idle_timeout=3600",
-    "hard_timeout=3601",
-    "fin_idle_timeout=3602",
-    "fin_hard_timeout=3603",
-    "send_flow_rem",
-  ]
+  // Longer than any case lasts, or not.
+  const timeouts = ["idle_timeout=", "hard_timeout=", "fin_idle_timeout=", "fin_hard_timeout="];
+  const more = timeouts
+    .map((name, i) => name + (s.mortal ? 1 + r.below(4) : 3600 + i))
+    .concat("send_flow_rem")
     .concat(["delete_learned", `limit=${1 + r.below(2)}`, `limit=2,result_dst=NXM_NX_REG1[${r.below(4)}]`])
-    .filter(() => oneIn(r, 12));
+    .filter(() => oneIn(r, s.mortal ? 4 : 12));
   const both = more.filter(
     (x, i) => !x.startsWith("limit") || more.findIndex((y) => y.startsWith("limit")) === i,
   );
@@ -300,5 +301,6 @@ export function makeActionList(r: Prng, m: MadeMatch, s: Surroundings): string {
   if (s.table + 1 < s.tables && oneIn(r, 2))
     list.push(`goto_table:${s.table + 1 + r.below(Math.min(2, s.tables - s.table - 1))}`);
   else if (oneIn(r, 2)) list.unshift(r.pick(oneIn(r, 6) ? floods : outputs)(r));
+  if (s.meters.length > 0 && oneIn(r, 4)) list.unshift(`meter:${r.pick(s.meters)}`);
   return list.length === 0 ? "drop" : list.join(",");
 }

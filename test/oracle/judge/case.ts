@@ -4,6 +4,10 @@
 //   # why it is kept
 //   == groups
 //   group_id=1,type=all,bucket=output:2
+//   == meters
+//   meter=1,pktps,burst,bands=type=drop,rate=2,burst_size=3
+//   == vlan-limit
+//   2                  tags that the switch looks at, where it is not one
 //   == flows
 //   table=0,priority=1,actions=group:1
 //   == frames
@@ -23,10 +27,15 @@ export interface CaseFrame {
 }
 
 export interface Case {
+  readonly meters: readonly string[];
+  /** VLAN tags that are looked at (other_config:vlan-limit). */
+  readonly vlanLimit: 1 | 2;
   readonly groups: readonly string[];
   readonly flows: readonly string[];
   readonly frames: readonly CaseFrame[];
 }
+
+export const EMPTY_CASE: Case = { meters: [], vlanLimit: 1, groups: [], flows: [], frames: [] };
 
 /** What a switch made of a case: lines by what they are about. */
 export interface Outcome {
@@ -38,14 +47,45 @@ export interface Outcome {
   readonly controller: readonly string[];
   /** dump-flows in order, without what depends on time. */
   readonly flows: readonly string[];
+  /** Flows with send_flow_rem that have gone, as a controller is told, without durations, sorted. */
+  readonly removed: readonly string[];
+  /** Statistics of groups and meters, without durations. */
+  readonly statistics: readonly string[];
   /** dump-conntrack, sorted. */
   readonly connections: readonly string[];
   /** ofproto/trace of some frames. */
   readonly traces: readonly string[];
 }
 
-export const ASPECTS = ["refused", "sent", "controller", "flows", "connections", "traces"] as const;
+export const ASPECTS = [
+  "refused",
+  "sent",
+  "controller",
+  "flows",
+  "removed",
+  "statistics",
+  "connections",
+  "traces",
+] as const;
 export type Aspect = (typeof ASPECTS)[number];
+
+/** Of a switch that was given something that it refuses. */
+export function refusal(why: string): Outcome {
+  return {
+    refused: [why],
+    sent: [],
+    controller: [],
+    flows: [],
+    removed: [],
+    statistics: [],
+    connections: [],
+    traces: [],
+  };
+}
+
+/** The tunnel options that both switches know. */
+export const TLV_MAP =
+  "{class=0xffff,type=0,len=4}->tun_metadata0,{class=0xffff,type=1,len=12}->tun_metadata1,{class=0x102,type=0x80,len=124}->tun_metadata63";
 
 /** The ports of both switches, beside the bridge's own. */
 export const PORTS = [1, 2, 3, 4] as const;
@@ -80,6 +120,8 @@ export function formatCase(c: Case, why: string, outcome: Outcome | null): strin
   const section = (name: string, lines: readonly string[]) => {
     if (lines.length > 0) out.push(`== ${name}`, ...lines);
   };
+  section("meters", c.meters);
+  if (c.vlanLimit !== 1) section("vlan-limit", [String(c.vlanLimit)]);
   section("groups", c.groups);
   section("flows", c.flows);
   section(
@@ -91,6 +133,8 @@ export function formatCase(c: Case, why: string, outcome: Outcome | null): strin
     section("sent", outcome.sent);
     section("controller", outcome.controller);
     section("dump-flows", outcome.flows);
+    section("removed", outcome.removed);
+    section("statistics", outcome.statistics);
     section("dump-conntrack", outcome.connections);
     for (const trace of outcome.traces) section("trace", trace.split("\n"));
   }
@@ -114,12 +158,20 @@ export function parseCase(text: string): { case: Case; outcome: Outcome } {
   }
   const of = (name: string) => sections.get(name) ?? [];
   return {
-    case: { groups: of("groups"), flows: of("flows"), frames: parseFrames(of("frames")) },
+    case: {
+      meters: of("meters"),
+      vlanLimit: of("vlan-limit")[0] === "2" ? 2 : 1,
+      groups: of("groups"),
+      flows: of("flows"),
+      frames: parseFrames(of("frames")),
+    },
     outcome: {
       refused: of("refused"),
       sent: of("sent"),
       controller: of("controller"),
       flows: of("dump-flows"),
+      removed: of("removed"),
+      statistics: of("statistics"),
       connections: of("dump-conntrack"),
       traces: traces.map((t) => t.join("\n")),
     },

@@ -22,6 +22,7 @@ import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN } from "../../../src/packet
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { FRAMES, mutatedFrame } from "../../support/frames.ts";
 import type { CaseFrame } from "./case.ts";
+import { inPieces } from "./fragments.ts";
 import {
   anyPort,
   BROADCAST,
@@ -72,16 +73,31 @@ function icmpError(r: Prng, frame: Uint8Array): Uint8Array | null {
   });
 }
 
+export interface FrameOptions {
+  /** Whether a SYN may open an earlier connection anew. */
+  readonly reopens: boolean;
+  /** Whether there are datagrams in pieces. */
+  readonly pieces: boolean;
+  /** Whether time passes often: seconds, in which flows may expire. */
+  readonly slow: boolean;
+  /** Whether there are many frames with two tags. */
+  readonly twoTags: boolean;
+}
+
+export const PLAIN_FRAMES: FrameOptions = { reopens: true, pieces: false, slow: false, twoTags: false };
+
 export class FrameMaker {
   readonly #r: Prng;
+  readonly #options: FrameOptions;
   readonly #talks: Talk[] = [];
-  readonly #reopens: boolean;
+  /** Pieces of a datagram that are still to be sent. */
+  readonly #pieces: Sent[] = [];
+  #datagrams = 0;
   #last: Sent | null = null;
 
-  /** `reopens`: whether a SYN may open an earlier connection anew. */
-  constructor(r: Prng, reopens = true) {
+  constructor(r: Prng, options: FrameOptions) {
     this.#r = r;
-    this.#reopens = reopens;
+    this.#options = options;
   }
 
   make(count: number): CaseFrame[] {
@@ -89,9 +105,14 @@ export class FrameMaker {
     return Array.from({ length: count }, () => {
       const { port: from, frame } = this.#next();
       const port = oneIn(r, 40) ? OFPP_LOCAL : from;
-      const afterMs = oneIn(r, 25) ? r.pick([1, 20, 1000, 5000, 31_000, 61_000]) : 0;
-      return { port, afterMs, hex: Buffer.from(frame).toString("hex") };
+      return { port, afterMs: this.#pause(), hex: Buffer.from(frame).toString("hex") };
     });
+  }
+
+  #pause(): number {
+    const r = this.#r;
+    if (this.#options.slow && oneIn(r, 6)) return r.pick([1, 500, 999, 1000, 1000, 1001, 2000, 3000]);
+    return oneIn(r, 25) ? r.pick([1, 20, 1000, 5000, 31_000, 61_000]) : 0;
   }
 
   #next(): Sent {
@@ -105,6 +126,7 @@ export class FrameMaker {
 
   #one(): Sent {
     const r = this.#r;
+    if (this.#pieces.length > 0 && !oneIn(r, 3)) return this.#pieces.shift()!;
     if (this.#last !== null && oneIn(r, 15)) return this.#last;
     if (this.#last !== null && oneIn(r, 20)) {
       const error = icmpError(r, this.#last.frame);
@@ -115,6 +137,10 @@ export class FrameMaker {
     const a = r.below(4);
     const b = oneIn(r, 8) ? a : (a + 1 + r.below(3)) % 4;
     const port = oneIn(r, 15) ? 1 + r.below(4) : a + 1;
+    if (this.#options.pieces && oneIn(r, 4)) {
+      const pieces = inPieces(r, this.#datagram(a, b), ++this.#datagrams);
+      this.#pieces.push(...pieces.map((frame) => ({ port, frame })));
+    }
     return { port, frame: this.#other(d, a, b) };
   }
 
@@ -123,7 +149,7 @@ export class FrameMaker {
     const six = oneIn(r, 3);
     const link = this.#link(a, b);
     const ip = { ...link, ...this.#ip(a, b, six) };
-    const payload = new Uint8Array(r.below(40)).fill(0x61);
+    const payload = new Uint8Array(oneIn(r, 30) ? r.pick([1422, 1450, 1472, 4000]) : r.below(40)).fill(0x61);
     if (d < 11) return udpFrame({ ...ip, srcPort: anyPort(r), dstPort: anyPort(r), payload });
     if (d < 13) {
       const types = six ? [128, 128, 129, 1] : [8, 8, 0, 3];
@@ -185,6 +211,16 @@ export class FrameMaker {
     return r.pick(KINDS).slice();
   }
 
+  /** Longer than a piece. */
+  #datagram(a: number, b: number): Uint8Array {
+    const r = this.#r;
+    const ip = { ...this.#link(a, b), ...this.#ip(a, b, oneIn(r, 3)), vlans: [], ipv4: {} };
+    const payload = new Uint8Array(1300 + r.below(1500)).map((_, i) => i & 255);
+    return oneIn(r, 3)
+      ? icmpFrame({ ...ip, rest: 0x10001 + r.below(2), payload })
+      : udpFrame({ ...ip, srcPort: anyPort(r), dstPort: anyPort(r), payload });
+  }
+
   /** A frame, or a packet of its IP version, behind a service header. */
   #nsh(link: Pick<IpOptions, "ethSrc" | "ethDst" | "vlans">, ip: IpOptions): Uint8Array {
     const r = this.#r;
@@ -212,9 +248,14 @@ export class FrameMaker {
 
   #vlans(): Pick<IpOptions, "vlans"> {
     const r = this.#r;
-    if (!oneIn(r, 4)) return {};
+    const { twoTags } = this.#options;
+    if (!oneIn(r, twoTags ? 2 : 4)) return {};
     const tag = { vid: oneIn(r, 6) ? 0 : r.pick(VIDS), pcp: r.below(4) };
-    return { vlans: oneIn(r, 6) ? [{ tpid: oneIn(r, 2) ? 0x88a8 : 0x8100, vid: r.pick(VIDS) }, tag] : [tag] };
+    return {
+      vlans: oneIn(r, twoTags ? 2 : 6)
+        ? [{ tpid: oneIn(r, 2) ? 0x88a8 : 0x8100, vid: r.pick(VIDS) }, tag]
+        : [tag],
+    };
   }
 
   #ip(a: number, b: number, six: boolean): IpOptions {
@@ -258,7 +299,7 @@ export class FrameMaker {
         const end = r.below(16);
         if (end === 0) return this.#segment(talk, r.below(2), TCP_RST | TCP_ACK, 0);
         if (end === 1) return this.#segment(talk, r.below(2), TCP_FIN | TCP_ACK, 0);
-        if (end === 2 && this.#reopens) talk.phase = 0;
+        if (end === 2 && this.#options.reopens) talk.phase = 0;
         return this.#segment(talk, r.below(2), TCP_ACK | (oneIn(r, 2) ? TCP_PSH : 0), r.pick([0, 1, 20]));
       }
     }

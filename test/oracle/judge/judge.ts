@@ -1,8 +1,5 @@
 // The judge: random pipelines and frames through Megaflow and through real Open vSwitch, and what they make of them compared. See
 // case.ts for what is compared; masks.ts for what needs no Open vSwitch.
-import { Extractor } from "../../../src/datapath/extract.ts";
-import { Flow } from "../../../src/flow/flow.ts";
-import { O_NW_FRAG } from "../../../src/flow/layout.ts";
 import { Prng } from "../../../src/lib/prng.ts";
 import {
   type Case,
@@ -12,7 +9,9 @@ import {
   formatCase,
   type Outcome,
 } from "./case.ts";
+import { FRAGMENT_WAIT_MS, isFragment, tracks } from "./fragments.ts";
 import { FrameMaker } from "./frames.ts";
+import { oneIn } from "./hosts.ts";
 import { checkMasks } from "./masks.ts";
 import { mendTrace } from "./normalize.ts";
 import { acceptable, runOurs } from "./ours.ts";
@@ -47,8 +46,8 @@ export interface JudgeResult {
   disagreements: string[];
   /** Seeds on which the switches disagreed, but not when asked again: OVS orders flows and removes connections in its own time. */
   unsteady: string[];
-  /** Seeds on which Open vSwitch itself ended. */
-  ended: number[];
+  /** Seeds on which Open vSwitch itself ended, with its last words. */
+  ended: string[];
   /** Lines that were left out of pipelines because Megaflow refuses them, by reason. */
   refused: Map<string, number>;
 }
@@ -63,10 +62,24 @@ export function makeCase(
   const made = makePipeline(r, options.tablesMax);
   // Under NAT, OVS keeps the ports of a connection that is opened anew taken for some seconds (differences.md).
   const reopens = !made.flows.join().includes("nat(");
-  let frames = new FrameMaker(r, reopens).make(options.frames);
-  // OVS keeps fragments back to reassemble them for conntrack (differences.md).
-  if (made.flows.join().includes("ct(")) frames = frames.filter((f) => !isFragment(f));
-  return acceptable(made.groups, made.flows, withChanges(r, made.flows, frames), refused);
+  const pieces = oneIn(r, 4);
+  let frames = new FrameMaker(r, { reopens, pieces, slow: made.mortal, twoTags: made.vlanLimit === 2 }).make(
+    options.frames,
+  );
+  // OVS keeps fragments back to reassemble them for conntrack: none may wait in vain (differences.md).
+  if (tracks(made.flows))
+    frames = pieces ? within(frames, FRAGMENT_WAIT_MS - 1000) : frames.filter((f) => !isFragment(f));
+  return acceptable({ ...made, frames: withChanges(r, made.flows, frames) }, refused);
+}
+
+/** The frames in less time than `ms` in all. */
+function within(frames: readonly CaseFrame[], ms: number): CaseFrame[] {
+  let nowMs = 0;
+  return frames.map((f) => {
+    const afterMs = nowMs + f.afterMs < ms ? f.afterMs : 0;
+    nowMs += afterMs;
+    return { ...f, afterMs };
+  });
 }
 
 /** The frames to trace: some of all along. */
@@ -85,16 +98,6 @@ async function runTheirs(
   const real = await theirs.run(c, traced);
   return { ...real, traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")) };
 }
-
-function isFragment(frame: CaseFrame): boolean {
-  const bytes = Buffer.from(frame.hex, "hex");
-  $extractor ??= new Extractor(2);
-  $extractor.extract(bytes, bytes.length, frame.port, $flow);
-  return $flow.get8(O_NW_FRAG) !== 0;
-}
-
-let $extractor: Extractor | null = null;
-const $flow = new Flow();
 
 /** Cached against uncached, and the masks: what is wrong, or null. */
 function ownTrouble(
@@ -159,7 +162,7 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
         await judgeTheirs(theirs, c, cached, seed, options, result, say);
       } catch (error) {
         if (!(error instanceof OvsEnded)) throw error;
-        result.ended.push(seed);
+        result.ended.push(`${seed}: ${error.message}`);
       }
       if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, result, say);
     }
@@ -222,10 +225,10 @@ async function judgeRefusals(
     const kind = line.startsWith("group_id") ? "group" : "flow";
     let verdict: string | null;
     try {
-      verdict = await theirs.verdict(kind, line, c.groups);
+      verdict = await theirs.verdict(kind, line, c);
     } catch (error) {
       if (!(error instanceof OvsEnded)) throw error;
-      result.ended.push(seed);
+      result.ended.push(`${seed}: ${error.message}`);
       continue;
     }
     if (verdict === null)

@@ -125,6 +125,16 @@ function bits(r: Prng, value: number, all: number, masks: readonly number[]): st
   return `${hex((value & mask) >>> 0)}/${hex(mask)}`;
 }
 
+const tunnelFields: readonly Make[] = [
+  (r) => `tun_metadata${r.pick([0, 1, 63])}`,
+  (r) => `tun_metadata${r.pick([0, 1, 63])}=${bits(r, r.below(4), 3, [1, 2])}`,
+  ipv4Match("tun_dst"),
+  ipv6Match("tun_ipv6_dst"),
+  (r) => `tun_gbp_id=${r.below(4)}`,
+  (r) => `tun_ttl=${r.below(4)}`,
+  (r) => `tun_flags=${r.pick(["oam", "+oam", "-oam"])}`,
+];
+
 const metadataFields: readonly Make[] = [
   (r) => `in_port=${1 + r.below(4)}`,
   (r) => `in_port=${1 + r.below(4)}`,
@@ -139,6 +149,7 @@ const metadataFields: readonly Make[] = [
   (r) => `actset_output=${r.pick([1, 2, 3])}`,
   (r) => `skb_priority=${r.below(2)}`,
   (r) => `tun_id=${hex(r.below(2))}`,
+  (r) => r.pick(tunnelFields)(r),
   (r) => `reg${r.pick([3, 7, 15])}=${bits(r, r.below(4), 0xf, [1, 2, 3])}`,
   (r) => `${r.pick(["xreg1", "xreg7", "xxreg1", "xxreg3"])}=${bits(r, r.below(4), 0xf, [1, 2, 3])}`,
 ];

@@ -1,18 +1,32 @@
 // A case through Megaflow, in process.
 import { Bridge, type FrameSink } from "../../../src/bridge/bridge.ts";
-import { conntrackText, flowsText } from "../../../src/bridge/dump.ts";
+import { conntrackText, flowsText, groupStatsLines, meterStatsLines } from "../../../src/bridge/dump.ts";
 import { parseTraceArguments } from "../../../src/cli/trace-arguments.ts";
 import { parseFlowFile } from "../../../src/control/openflow/flow-file.ts";
 import { parseGroupFile } from "../../../src/control/openflow/group-file.ts";
+import { parseMeterFile } from "../../../src/control/openflow/meter-file.ts";
+import { TlvMap } from "../../../src/flow/tlv-map.ts";
 import { MegaflowError } from "../../../src/lib/errors.ts";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
+import { formatFlowRemoval } from "../../../src/pipeline/flow-removal.ts";
 import { Pipeline } from "../../../src/pipeline/pipeline.ts";
 import { PortTable } from "../../../src/pipeline/port-table.ts";
-import { type Case, type CaseFrame, connectionsComparable, type Outcome, PORTS } from "./case.ts";
-import { normalizeFlows, normalizeTrace } from "./normalize.ts";
+import {
+  type Case,
+  type CaseFrame,
+  connectionsComparable,
+  type Outcome,
+  PORTS,
+  refusal,
+  TLV_MAP,
+} from "./case.ts";
+import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 /** Any start but 0 will do. */
 const START_MS = 1_000_000;
+export const tlvMap = TlvMap.parse(TLV_MAP);
+export const parseFlows = (text: string) => parseFlowFile(text, undefined, { tlvMap });
+export const parseGroups = (text: string) => parseGroupFile(text, undefined, { tlvMap });
 
 export function ourPorts(): PortTable {
   const ports = new PortTable(PORTS.map((no) => ({ no, name: `p${no}` })));
@@ -34,18 +48,21 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   const bridge = new Bridge({
     ports: ourPorts(),
     failMode: "secure",
+    settings: { tlvMap },
+    vlanLimit: c.vlanLimit,
     cache: options.cache,
     connectionsMax: 4096,
     megaflowsMax: 8192,
   });
-  const refused: string[] = [];
+  const removed: string[] = [];
+  bridge.onFlowRemoved = (removal) => removed.push(normalizeRemoval(formatFlowRemoval(removal, tlvMap)));
   try {
-    bridge.applyGroups(parseGroupFile(c.groups.join("\n")), START_MS);
-    bridge.applyFlows(parseFlowFile(c.flows.join("\n")), START_MS);
+    bridge.applyMeters(parseMeterFile(c.meters.join("\n")), START_MS);
+    bridge.applyGroups(parseGroups(c.groups.join("\n")), START_MS);
+    bridge.applyFlows(parseFlows(c.flows.join("\n")), START_MS);
   } catch (error) {
     if (!(error instanceof MegaflowError)) throw error;
-    refused.push(error.message);
-    return { refused, sent: [], controller: [], flows: [], connections: [], traces: [] };
+    return refusal(error.message);
   }
   const sent = new Map<number, string[]>();
   const controller: string[] = [];
@@ -73,7 +90,7 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
     }
     if (frame.mods !== undefined) {
       bridge.run(sink);
-      bridge.applyFlows(parseFlowFile(frame.mods.join("\n")), nowMs);
+      bridge.applyFlows(parseFlows(frame.mods.join("\n")), nowMs);
     }
     const bytes = Buffer.from(frame.hex, "hex");
     bridge.datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, nowMs);
@@ -81,29 +98,34 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   bridge.run(sink);
   options.inspect?.(bridge);
   return {
-    refused,
+    refused: [],
     sent: [...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? []),
     controller,
     flows: normalizeFlows(lines(flowsText(bridge)).slice(1)),
+    removed: removed.sort(),
+    statistics: normalizeStatistics(
+      [...groupStatsLines(bridge)].join("\n"),
+      meterStatsLines(bridge).join("\n"),
+    ),
     connections: connectionsComparable(c) ? lines(conntrackText(bridge)).sort() : [],
-    traces: (options.traced ?? []).map((f) => traceOurs(bridge, f)),
+    traces: (options.traced ?? []).map((f) => traceOurs(bridge, c, f)),
   };
 }
 
-function traceOurs(bridge: Bridge, frame: CaseFrame): string {
+function traceOurs(bridge: Bridge, c: Case, frame: CaseFrame): string {
   const { pipeline } = bridge;
-  const request = parseTraceArguments([`in_port=${frame.port}`, frame.hex], pipeline.ports);
+  const request = parseTraceArguments(
+    [`in_port=${frame.port}`, frame.hex],
+    pipeline.ports,
+    tlvMap,
+    c.vlanLimit,
+  );
   return normalizeTrace(pipeline.trace({ ...request, nowMs: bridge.nowMs, spelling: "OpenFlow15" }));
 }
 
-/** The lines that we accept, each tried alone; the others go to `refused` with our reason. */
-export function acceptable(
-  groups: readonly string[],
-  flows: readonly string[],
-  frames: readonly CaseFrame[],
-  refused: (line: string, why: string, code: string) => void,
-): Case {
-  const pipeline = new Pipeline({ ports: ourPorts(), failMode: "secure", seed: 1 });
+/** The case with the lines that we accept, each tried alone; the others go to `refused` with our reason. */
+export function acceptable(c: Case, refused: (line: string, why: string, code: string) => void): Case {
+  const pipeline = new Pipeline({ ports: ourPorts(), failMode: "secure", seed: 1, tlvMap });
   const keep = (all: readonly string[], apply: (line: string) => void) =>
     all.filter((line) => {
       try {
@@ -115,11 +137,13 @@ export function acceptable(
         return false;
       }
     });
-  const applyFlow = (line: string) => pipeline.applyFlows(parseFlowFile(line), 0);
+  const applyFlow = (line: string) => pipeline.applyFlows(parseFlows(line), 0);
   return {
-    groups: keep(groups, (line) => pipeline.applyGroups(parseGroupFile(line), 0)),
-    flows: keep(flows, applyFlow),
-    frames: frames.map((f) => {
+    vlanLimit: c.vlanLimit,
+    meters: keep(c.meters, (line) => pipeline.applyMeters(parseMeterFile(line), 0)),
+    groups: keep(c.groups, (line) => pipeline.applyGroups(parseGroups(line), 0)),
+    flows: keep(c.flows, applyFlow),
+    frames: c.frames.map((f) => {
       const mods = keep(f.mods ?? [], applyFlow);
       const { port, afterMs, hex } = f;
       return mods.length === 0 ? { port, afterMs, hex } : { port, afterMs, hex, mods };

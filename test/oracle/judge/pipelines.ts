@@ -26,6 +26,10 @@ class Priorities {
 }
 
 export interface Pipeline {
+  /** Whether flows may expire while frames come. */
+  readonly mortal: boolean;
+  readonly vlanLimit: 1 | 2;
+  readonly meters: string[];
   readonly groups: string[];
   readonly flows: string[];
 }
@@ -35,10 +39,15 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
   // As many with few tables as with many.
   const tables = 1 + r.below(oneIn(r, 2) ? Math.min(tablesMax, 6) : tablesMax);
   const priorities = new Priorities(r, tables);
+  const mortal = oneIn(r, 6);
   let cookie = 0;
   const freshCookie = () => hex(++cookie);
   const groupIds = oneIn(r, 3) ? Array.from({ length: 1 + r.below(3) }, (_, i) => i + 1) : [];
+  const meterIds = oneIn(r, 4) ? Array.from({ length: 1 + r.below(3) }, (_, i) => i + 1) : [];
+  const meters = meterIds.map((id) => makeMeter(r, id));
   const around = (table: number, groups: readonly number[]): Surroundings => ({
+    meters: meterIds,
+    mortal,
     table,
     tables,
     groups,
@@ -67,15 +76,17 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
       const m = makeMatch(r, anyKind(r), 3);
       const match = m.text === "" ? "" : `,${m.text}`;
       const actions = makeActionList(r, m, around(table, groupIds));
-      // OpenFlow 1.1 and later refuse it, 1.0 does not.
-      if (match.includes("+inv") && actions.includes("ct(commit")) continue;
       // Without a tag left only OpenFlow 1.0 takes it.
       if (/(pop_vlan|strip_vlan)(?!.*push_vlan).*(pop_vlan|strip_vlan|set_vlan|->vlan)/.test(actions))
         continue;
       if (/ip_frag=(yes|later|first)/.test(match) && /mod_tp_|->(tcp|udp|sctp|icmp|nd)/.test(actions))
         continue;
+      // OVS ends when it tells that such a flow has gone.
+      const life = match.includes("tun_metadata")
+        ? lifetime(r, mortal).replace(",send_flow_rem", "")
+        : lifetime(r, mortal);
       flows.push(
-        `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${lifetime(r)}${match},actions=${actions}`,
+        `cookie=${freshCookie()},table=${table},priority=${priorities.take(table)}${life}${match},actions=${actions}`,
       );
     }
     if (!oneIn(r, 4)) {
@@ -89,7 +100,10 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
       flows.push(`cookie=${freshCookie()},table=${table},priority=0,actions=${actions}`);
     }
   }
-  return withoutRecirculatingSets(r, withoutForgottenHeaders(r, { groups, flows }));
+  return withoutRecirculatingSets(
+    r,
+    withoutForgottenHeaders(r, { mortal, vlanLimit: oneIn(r, 8) ? 2 : 1, meters, groups, flows }),
+  );
 }
 
 /**
@@ -100,13 +114,13 @@ function withoutForgottenHeaders(r: Prng, p: Pipeline): Pipeline {
   const all = [...p.groups, ...p.flows].join("\n");
   if (!all.includes("push_vlan") || !/controller|CONTROLLER|dec_ttl|dec_mpls_ttl/.test(all)) return p;
   const others = p.flows.filter((line) => !line.includes("push_vlan"));
-  if (!p.groups.join().includes("push_vlan") && oneIn(r, 2)) return { groups: p.groups, flows: others };
+  if (!p.groups.join().includes("push_vlan") && oneIn(r, 2)) return { ...p, flows: others };
   const sane = (line: string) =>
     line
       .replace(/controller\([^)]*\)|CONTROLLER:\d+/g, "output:1")
       .replace(/\bdec_ttl\b(\([\d,]*\))?/g, "mod_nw_ttl:9")
       .replace(/\bdec_mpls_ttl\b/g, "set_mpls_ttl(9)");
-  return { groups: p.groups.map(sane), flows: p.flows.map(sane) };
+  return { ...p, groups: p.groups.map(sane), flows: p.flows.map(sane) };
 }
 
 /** What makes a frame go through the datapath once more. */
@@ -130,10 +144,7 @@ function withoutRecirculatingSets(r: Prng, p: Pipeline): Pipeline {
         .replace(/,write_actions\((?:[^()]|\([^()]*\))*\)(?=,|$)/, "")
         .replace(/=write_actions\((?:[^()]|\([^()]*\))*\)/, "=drop")
         .replace("=drop,", "=");
-    return {
-      groups: p.groups,
-      flows: p.flows.map((l) => (tableOf(l) <= lastRecirculation ? without(l) : l)),
-    };
+    return { ...p, flows: p.flows.map((l) => (tableOf(l) <= lastRecirculation ? without(l) : l)) };
   }
   const sane = (line: string) =>
     line
@@ -141,11 +152,20 @@ function withoutRecirculatingSets(r: Prng, p: Pipeline): Pipeline {
       .replace(/\bpop_mpls:0x\w+/g, "output:1")
       .replace(/\bclone\(decap\(\)(?:[^()]|\([^()]*\))*\)/g, "output:1")
       .replace(/group:\d+/g, groupsDo ? "output:2" : "$&");
-  return { groups: p.groups, flows: p.flows.map((line) => (tableOf(line) >= firstSet ? sane(line) : line)) };
+  return { ...p, flows: p.flows.map((line) => (tableOf(line) >= firstSet ? sane(line) : line)) };
 }
 
-/** Timeouts and flags, printed back by dump-flows: longer than any case lasts. */
-function lifetime(r: Prng): string {
+/** Timeouts and flags, printed back by dump-flows: longer than any case lasts, if the pipeline is not mortal. */
+function lifetime(r: Prng, mortal: boolean): string {
+  if (mortal && oneIn(r, 3)) {
+    const short = () => 1 + r.below(5);
+    const time = r.pick([
+      `idle_timeout=${short()}`,
+      `hard_timeout=${short()}`,
+      `idle_timeout=${short()},hard_timeout=${short()}`,
+    ]);
+    return `,${time}${oneIn(r, 3) ? "" : ",send_flow_rem"}`;
+  }
   if (!oneIn(r, 10)) return "";
   return `,${r.pick(["idle_timeout=3600", "hard_timeout=7200", "idle_timeout=3600,hard_timeout=7200", "importance=5", "send_flow_rem", "no_packet_counts", "no_byte_counts"])}`;
 }
@@ -186,6 +206,17 @@ function makeChange(r: Prng, flows: readonly string[]): string {
   }
 }
 
+/** One that a few frames fill: rates are small, and what frames come at once may be more than a burst. */
+function makeMeter(r: Prng, id: number): string {
+  const unit = r.pick(["pktps", "pktps", "kbps"]);
+  const bursts = oneIn(r, 2);
+  const bands = Array.from(
+    { length: 1 + r.below(3) },
+    () => `type=drop,rate=${1 + r.below(20)}${bursts ? `,burst_size=${1 + r.below(12)}` : ""}`,
+  );
+  return `meter=${id},${unit}${bursts ? ",burst" : ""}${oneIn(r, 2) ? ",stats" : ""},bands=${bands.join(",")}`;
+}
+
 function makeGroup(r: Prng, id: number, s: Surroundings): string {
   const type = r.pick(["all", "select", "select", "indirect", "ff"]);
   const count = type === "indirect" ? 1 : 1 + r.below(4);
@@ -195,6 +226,10 @@ function makeGroup(r: Prng, id: number, s: Surroundings): string {
           "",
           "",
           ",selection_method=dp_hash",
+          ",selection_method=dp_hash,selection_method_param=1",
+          ",selection_method=hash",
+          ",selection_method=hash,fields(ip_dst=255.255.255.0,nw_proto)",
+          ",selection_method=hash,fields(ipv6_src,in_port),selection_method_param=7",
           ",selection_method=hash,fields(eth_src,eth_dst)",
           ",selection_method=hash,fields(ip_src,ip_dst,tcp_src)",
         ])
@@ -205,7 +240,7 @@ function makeGroup(r: Prng, id: number, s: Surroundings): string {
     const actions = makeActions(r, m, { ...s, table: s.tables - 1 }, 1 + r.below(2), 1).filter(
       (a) => !/^(clone|exit|note|learn|group|check_pkt_larger)/.test(a),
     );
-    const weight = type === "select" && oneIn(r, 2) ? `weight:${r.pick([0, 1, 2, 100])},` : "";
+    const weight = type === "select" && oneIn(r, 2) ? `weight:${r.pick([0, 1, 2, 3, 20, 100])},` : "";
     const watch = type === "ff" || (type === "select" && oneIn(r, 5)) ? makeWatch(r, s) : "";
     buckets.push(
       `bucket=${weight}${watch}actions=${actions.length === 0 ? `output:${1 + r.below(4)}` : actions.join(",")}`,

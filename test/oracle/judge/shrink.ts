@@ -17,6 +17,8 @@ export async function shrink(c: Case, fails: Fails, tries = 400): Promise<Case> 
     best = { ...best, flows };
     const groups = await fewest(best.groups, (groups) => test({ ...best, groups }));
     best = { ...best, groups };
+    const meters = await fewest(best.meters, (meters) => test({ ...best, meters }));
+    best = { ...best, meters };
     for (let i = 0; i < best.frames.length; i++) {
       const { port, hex, afterMs, mods } = best.frames[i]!;
       if (mods !== undefined) {

@@ -4,10 +4,23 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { type Ovs, requireOvs } from "../ovs.ts";
-import { type Case, type CaseFrame, connectionsComparable, type Outcome, PORTS } from "./case.ts";
-import { normalizeFlows, normalizeTrace } from "./normalize.ts";
+import {
+  type Case,
+  type CaseFrame,
+  connectionsComparable,
+  type Outcome,
+  PORTS,
+  refusal,
+  TLV_MAP,
+} from "./case.ts";
+import { keepsFragments } from "./fragments.ts";
+import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 const BRIDGE = "br0";
+/** No case has one there. */
+const LAST_TABLE = 253;
+/** Its flows matter to nobody: a change of them makes the switch look at all. */
+const NUDGED = "nudge";
 /** Control requests that the switch takes in one round of its main loop; a frame sent with so many others is alone in its round. */
 const REQUESTS_A_ROUND = 10;
 
@@ -21,6 +34,11 @@ export class Theirs {
   ovs: Ovs;
 
   #told: () => Promise<string[]>;
+  /** Whether fragments may wait in the switch, which nothing but its end gets out. */
+  #holds = false;
+  #vlanLimit = 1;
+  /** The case before. */
+  #before: Pick<Case, "flows"> = { flows: [] };
 
   private constructor(ovs: Ovs, told: () => Promise<string[]>) {
     this.ovs = ovs;
@@ -48,19 +66,32 @@ export class Theirs {
     } catch (error) {
       const alive = await this.ovs.appctl("version").catch(() => null);
       if (alive !== null && !(error instanceof ListenerEnded)) throw error;
-      await this.ovs.stop();
-      this.ovs = await startSwitch();
-      this.#told = await listen(this.ovs);
-      throw new OvsEnded(String(error));
+      const why = lastWords(this.ovs.log()) ?? (alive === null ? String(error) : "the listener ended");
+      await this.#renew();
+      throw new OvsEnded(why);
     }
   }
 
+  async #renew(): Promise<void> {
+    await this.ovs.stop();
+    this.ovs = await startSwitch();
+    this.#told = await listen(this.ovs);
+    this.#holds = false;
+    this.#vlanLimit = 1;
+  }
+
   async #run(c: Case, traced: readonly CaseFrame[]): Promise<Outcome> {
-    const { ovs } = this;
     await this.#empty();
+    this.#holds = keepsFragments(c);
+    this.#before = c;
+    const { ovs } = this;
+    if (c.vlanLimit !== this.#vlanLimit) {
+      await ovs.vsctl(["set", "Open_vSwitch", ".", `other_config:vlan-limit=${c.vlanLimit}`]);
+      this.#vlanLimit = c.vlanLimit;
+    }
     const refused = await this.#load(c);
-    if (refused !== null)
-      return { refused: [refused], sent: [], controller: [], flows: [], connections: [], traces: [] };
+    if (refused !== null) return refusal(refused);
+    const mortal = /(idle|hard)_timeout=\d{1,2}\b/.test(c.flows.join());
     const calls: Promise<unknown>[] = [];
     const call = (method: string, ...params: string[]) => {
       const answer = ovs.appctl(method, ...params);
@@ -68,9 +99,18 @@ export class Theirs {
       calls.push(answer);
     };
     for (const frame of c.frames) {
-      if (frame.afterMs > 0) await ovs.warp(frame.afterMs);
+      if (frame.afterMs > 0) {
+        if (mortal) {
+          // What a frame does to a learned flow is done when it is counted.
+          await Promise.all(calls);
+          await ovs.settle();
+        }
+        await ovs.warp(frame.afterMs);
+        if (mortal) await this.#bury();
+      }
       if (frame.mods !== undefined) {
         await Promise.all(calls);
+        await ovs.settle(); // a flow that goes is told of with its counts
         await this.#add(frame.mods);
       }
       call("revalidator/purge");
@@ -83,9 +123,11 @@ export class Theirs {
     for (const [no, name] of [...PORTS.map((n) => [n, `p${n}`] as const), [OFPP_LOCAL, BRIDGE] as const]) {
       for (const frame of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(frame).toString("hex")}`);
     }
-    const controller = packetIns(await this.#told());
+    const told = await this.#allTold(c);
+    const controller = packetIns(told);
     const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
     const connections = await ovs.dumpConntrack();
+    const statistics = await this.#statistics(c); // which a trace changes
     const traces: string[] = [];
     for (const f of traced) traces.push(normalizeTrace(await ovs.trace(BRIDGE, `in_port=${f.port}`, f.hex)));
     return {
@@ -93,32 +135,69 @@ export class Theirs {
       sent,
       controller,
       flows: normalizeFlows(dump.split("\n").slice(1, -1)),
+      removed: told
+        .filter((line) => line.startsWith("OFPT_FLOW_REMOVED"))
+        .map(normalizeRemoval)
+        .sort(),
+      statistics,
       connections: connectionsComparable(c) ? connections.sort() : [],
       traces,
     };
   }
 
+  /** Lets flows go whose time has come: they are looked for when the megaflows have been looked at. */
+  async #bury(): Promise<void> {
+    await this.ovs.ofctl(["add-flow", NUDGED, "actions=drop"]);
+    await this.ovs.appctl("revalidator/wait");
+    await this.ovs.round();
+  }
+
+  /** What a controller was told. Flows that have gone are told of in the switch's own time: one more, which goes last, says when. */
+  async #allTold(c: Pick<Case, "flows">): Promise<string[]> {
+    const told = await this.#told();
+    if (!c.flows.join().includes("send_flow_rem")) return told;
+    const { ovs } = this;
+    await ovs.ofctl(["add-flow", BRIDGE, `table=${LAST_TABLE},send_flow_rem,actions=drop`]);
+    await ovs.ofctl(["del-flows", BRIDGE, `table=${LAST_TABLE}`]);
+    for (;;) {
+      told.push(...(await this.#told()));
+      const last = told.findIndex((line) => line.includes(`table_id=${LAST_TABLE} `));
+      if (last >= 0) return told.slice(0, last);
+      await ovs.round();
+    }
+  }
+
+  async #statistics(c: Case): Promise<string[]> {
+    const ask = (about: readonly string[], what: string) =>
+      about.length === 0 ? "" : this.ovs.ofctl(["-O", "OpenFlow15", what, BRIDGE]);
+    return normalizeStatistics(await ask(c.groups, "dump-group-stats"), await ask(c.meters, "meter-stats"));
+  }
+
   /** OVS's complaint about a line, null when it takes it. Empties the switch. */
-  verdict(kind: "flow" | "group", line: string, groups: readonly string[]): Promise<string | null> {
+  verdict(kind: "flow" | "group", line: string, c: Case): Promise<string | null> {
     return this.#guarded(async () => {
       await this.#empty();
-      return this.#load(
-        kind === "flow" ? { groups, flows: [line], frames: [] } : { groups: [line], flows: [], frames: [] },
-      );
+      const { meters, groups } = c;
+      return kind === "flow"
+        ? this.#load({ meters, groups, flows: [line] })
+        : this.#load({ meters, groups: [line], flows: [] });
     });
   }
 
   async #empty(): Promise<void> {
+    if (this.#holds) await this.#renew();
     const { ovs } = this;
-    await ovs.ofctl(["-O", "OpenFlow15", "del-groups", BRIDGE]);
+    // In this order: OVS ends where a group goes that one flow names twice.
     await ovs.ofctl(["del-flows", BRIDGE]);
+    await ovs.ofctl(["-O", "OpenFlow15", "del-groups", BRIDGE]);
+    await ovs.ofctl(["-O", "OpenFlow15", "del-meters", BRIDGE]);
     await Promise.all([
       ovs.settle(),
       ovs.appctl("dpctl/flush-conntrack"),
       ovs.appctl("fdb/flush", BRIDGE),
       ovs.round(),
-      this.#told(),
     ]);
+    await this.#allTold(this.#before);
     for (const name of [...PORTS.map((n) => `p${n}`), BRIDGE]) ovs.takeSent(name);
   }
 
@@ -128,10 +207,11 @@ export class Theirs {
     await this.ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-flows", BRIDGE, file]);
   }
 
-  async #load(c: Case): Promise<string | null> {
+  async #load(c: Pick<Case, "meters" | "groups" | "flows">): Promise<string | null> {
     const { ovs } = this;
     const file = join(ovs.dir, "case.txt");
     try {
+      for (const meter of c.meters) await ovs.ofctl(["-O", "OpenFlow15", "add-meter", BRIDGE, meter]);
       if (c.groups.length > 0) {
         writeFileSync(file, `${c.groups.join("\n")}\n`);
         await ovs.ofctl(["-O", "OpenFlow15", "--bundle", "add-groups", BRIDGE, file]);
@@ -148,10 +228,19 @@ export class Theirs {
   }
 }
 
+/** What the switch logged of its end. */
+function lastWords(log: string): string | null {
+  return /\|EMER\|(.*)/.exec(log)?.[1] ?? null;
+}
+
 async function startSwitch(): Promise<Ovs> {
   const ovs = await requireOvs();
   try {
     await ovs.addBridge(BRIDGE, { ports: PORTS.map((no) => ({ no })) });
+    await ovs.addBridge(NUDGED);
+    for (const name of [BRIDGE, ...PORTS.map((no) => `p${no}`)])
+      await ovs.vsctl(["set", "interface", name, "mtu_request=9000"]);
+    await ovs.ofctl(["add-tlv-map", BRIDGE, TLV_MAP]);
     await ovs.stopClock();
     return ovs;
   } catch (error) {
@@ -178,6 +267,7 @@ async function listen(ovs: Ovs): Promise<() => Promise<string[]>> {
 function packetIns(lines: readonly string[]): string[] {
   const out: { head: string; userdata: string; hex: string }[] = [];
   for (const line of lines) {
+    if (line.startsWith("OFPT_FLOW_REMOVED")) continue;
     const start =
       /PACKET_IN2? \(OF1\.5\) \(xid=0x0\): (?:table_id=(\d+) )?(?:cookie=(0x[0-9a-f]+) )?.*\(via (\w+)\)/.exec(
         line,
