@@ -53,6 +53,8 @@ const MEGAFLOWS_MAX = 200_000;
 export const MEGAFLOW_IDLE_MS = 10_000;
 /** How often idle megaflows and ended connections are looked for (OVS's revalidators run as often). */
 const SWEEP_INTERVAL_MS = 500;
+/** How soon again while more connections have ended than one look takes: no flood is faster than 512 a millisecond. */
+const SWEEP_AGAIN_MS = 1;
 
 export class Bridge {
   readonly pipeline: Pipeline;
@@ -71,6 +73,7 @@ export class Bridge {
   /** Told of each flow with send_flow_rem that is gone, when its last traffic has been counted. */
   onFlowRemoved: ((removal: FlowRemoval) => void) | null = null;
   #nextSweepMs = 0;
+  #nextConnectionSweepMs = 0;
   #removed: { readonly rule: Rule; readonly reason: RemovalReason; readonly nowMs: number }[] = [];
   readonly #verdict = new Verdict();
 
@@ -263,7 +266,7 @@ export class Bridge {
   }
 
   #nextTimerMs(): number {
-    return Math.min(this.#nextSweepMs, this.pipeline.nextTimerMs());
+    return Math.min(this.#nextSweepMs, this.#nextConnectionSweepMs, this.pipeline.nextTimerMs());
   }
 
   /** Does what has fallen due by `nowMs`. */
@@ -276,11 +279,13 @@ export class Bridge {
       this.#revalidateStale();
     }
     if (this.#nextSweepMs <= nowMs) {
-      for (const datapath of this.datapaths) {
-        datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
-        datapath.expireConnections(nowMs);
-      }
+      for (const datapath of this.datapaths) datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
       this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
+    }
+    if (this.#nextConnectionSweepMs <= nowMs) {
+      let more = false;
+      for (const datapath of this.datapaths) more = datapath.expireConnections(nowMs) || more;
+      this.#nextConnectionSweepMs = nowMs + (more ? SWEEP_AGAIN_MS : SWEEP_INTERVAL_MS);
     }
   }
 

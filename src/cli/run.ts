@@ -10,7 +10,6 @@ import { Underlays } from "../bridge/live-tunnels.ts";
 import type { PortCounters } from "../bridge/port-counters.ts";
 import { reload } from "../bridge/reload.ts";
 import { type BridgeConfig, type Lab, readLab } from "../control/config/lab.ts";
-import { countConnections } from "../datapath/conntrack-dump.ts";
 import { policyNumbers } from "../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
@@ -215,7 +214,7 @@ function statisticsOf({ config, live }: Running): Statistics {
     controller: live.toController,
     cache: bridge.cacheCounters(),
     megaflows: bridge.datapath.megaflows.size,
-    connections: countConnections(bridge.datapath.kernel, bridge.nowMs),
+    connections: bridge.datapath.connectionCount(),
   };
 }
 

@@ -327,9 +327,14 @@ export class Datapath {
     return this.kernel.words[(this.#at.pkt + 12) >>> 2]!;
   }
 
-  /** Lets connections end whose time has come: bounded work a call. */
-  expireConnections(nowMs: number): void {
-    this.kernel.exports.conntrackExpire(BigInt(Math.floor(nowMs)));
+  /** Lets connections end whose time has come: bounded work a call. True when there is more to do now. */
+  expireConnections(nowMs: number): boolean {
+    return this.kernel.exports.conntrackExpire(BigInt(Math.floor(nowMs))) !== 0;
+  }
+
+  /** Connections in the table, those included that have ended since they were last swept out: nothing is walked. */
+  connectionCount(): number {
+    return Number(this.kernel.exports.conntrackCounter(abi.CTC_CONNECTIONS));
   }
 
   /** Forgets the staged frames. */

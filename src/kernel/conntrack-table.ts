@@ -529,7 +529,7 @@ function settlePending(now: u64, max: u32): u32 {
 }
 
 /**
- * Frees expired connections: bounded work, so that a million connections never pause the frames. Call it once a batch.
+ * Frees expired connections: bounded work, so that a million connections never pause the frames. Called again soon where it says so.
  * Returns 1 when there is more to do now.
  */
 export function conntrackExpire(nowMs: u64): u32 {
