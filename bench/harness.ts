@@ -9,6 +9,7 @@
 // optimised away and a wrong answer cannot pass for a fast one: equal seeds give equal hashes, in smoke mode too.
 import { createHash } from "node:crypto";
 import Benchmark from "benchmark";
+import { type HeapUse, watchHeap } from "./heap.ts";
 import type { PeerCase, PeerResult } from "./peer/ovs-dpdk.ts";
 
 export interface BenchContext {
@@ -18,6 +19,10 @@ export interface BenchContext {
   readonly smoke: boolean;
   /** Milliseconds of a run of measureFrames; a second when not given. */
   readonly runMs?: number;
+  /** Measure the time that this process had a processor, whatever else the machine does: ratios of it are steady. */
+  readonly cpuTime?: boolean;
+  /** Instead of five runs one of so many frames, with an eye on the JavaScript heap and not on the clock. */
+  readonly frames?: number;
 }
 
 /** What is counted: frames, or calls of something smaller. */
@@ -33,12 +38,16 @@ export interface BenchResult {
   readonly hash: string;
   /** What else there is to know of the runs, in a few words. */
   readonly note?: string;
+  /** What a run of so many frames did to the JavaScript heap. */
+  readonly heap?: HeapUse;
 }
 
 export interface Bench {
   readonly name: string;
   readonly question: string;
   run(context: BenchContext): BenchResult;
+  /** Its frames make JavaScript objects: upcalls, each an answer of its own. */
+  readonly allocates?: boolean;
   /** The same frames and flows for another switch; benches without it have no peer. */
   peer?(seed: number): PeerCase;
 }
@@ -85,22 +94,39 @@ export function measureFrames(
   between = 16,
 ): BenchResult {
   const runMs = context.smoke ? SMOKE_MS : (context.runMs ?? RUN_MS);
+  const clock = context.cpuTime ? cpuNs : process.hrtime.bigint;
   const nsPerUnit: number[] = [];
   let count = 0;
   for (let run = context.smoke ? 1 : 0; run <= (context.smoke ? 1 : RUNS); run++) {
     let frames = 0;
-    const begin = process.hrtime.bigint();
+    const begin = clock();
     const end = begin + BigInt(runMs) * 1_000_000n;
     let now = begin;
     while (now < end) {
       for (let i = 0; i < between; i++) frames += batch();
-      now = process.hrtime.bigint();
+      now = clock();
     }
+    if (run === 0 && context.frames !== undefined) return measureHeap(context.frames, batch, hash);
     if (run === 0) continue;
     nsPerUnit.push(Number(now - begin) / frames);
     count += frames;
   }
   return { unit: "frame", nsPerUnit, count, hash };
+}
+
+/** One run of at least `wanted` frames, in which nothing but `batch` runs. */
+function measureHeap(wanted: number, batch: () => number, hash: string): BenchResult {
+  const watch = watchHeap();
+  const begin = process.hrtime.bigint();
+  let count = 0;
+  while (count < wanted) count += batch();
+  const ns = Number(process.hrtime.bigint() - begin);
+  return { unit: "frame", nsPerUnit: [ns / count], count, hash, heap: watch() };
+}
+
+function cpuNs(): bigint {
+  const { user, system } = process.cpuUsage();
+  return BigInt(user + system) * 1000n;
 }
 
 export function median(values: readonly number[]): number {

@@ -1,12 +1,16 @@
 // Runs benches: node dist/bench/run.js [NAME...] [--smoke] [--json] [--seed N] [--ms N] [--save FILE] [--compare FILE [--tolerance X]] [--peer ovs-dpdk]
 //   --ms N           length of a run of frames, in place of a second
 //   --save FILE      keep the medians (nanoseconds) as a baseline
+//   --check, --update-baseline   against bench/baseline.json, which is kept (baseline.ts)
+//   --heap [--frames N]   nothing but what the JavaScript heap does (heap-check.ts)
 //   --compare FILE   hold them against a baseline; exit status 1 when one is slower by more than the tolerance (0.25)
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { checkBaseline, updateBaseline } from "./baseline.ts";
 import { type Bench, median, resultLine } from "./harness.ts";
+import { checkHeap } from "./heap-check.ts";
 import { measurePeer, type PeerResult, peerMissing } from "./peer/ovs-dpdk.ts";
 
 const SEED = 1;
@@ -45,6 +49,10 @@ export async function runBenches(
       compare: { type: "string" },
       tolerance: { type: "string", default: String(TOLERANCE) },
       peer: { type: "string" },
+      check: { type: "boolean", default: false },
+      "update-baseline": { type: "boolean", default: false },
+      heap: { type: "boolean", default: false },
+      frames: { type: "string", default: "100000000" },
     },
   });
   const all = await loadBenches();
@@ -55,6 +63,14 @@ export async function runBenches(
     return 2;
   }
   const chosen = positionals.length === 0 ? all : all.filter((bench) => positionals.includes(bench.name));
+  const seed = Number(values.seed);
+  const named = (rest: (bench: Bench) => boolean) => (positionals.length === 0 ? all.filter(rest) : chosen);
+  if (values["update-baseline"]) {
+    updateBaseline([all[0]!, ...named(isSteady)], seed, print);
+    return 0;
+  }
+  if (values.check) return checkBaseline([all[0]!, ...named(() => true)], { seed, print }).length > 0 ? 1 : 0;
+  if (values.heap) return (await checkHeap(named(isSteady), Number(values.frames), seed, print)) ? 0 : 1;
   const baseline: Record<string, number> =
     values.compare === undefined ? {} : JSON.parse(readFileSync(values.compare, "utf8"));
   const noPeer = values.peer === undefined ? "" : peerMissing();
@@ -65,7 +81,7 @@ export async function runBenches(
   if (!values.json)
     print(`${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}, seed ${values.seed}`);
   for (const bench of chosen) {
-    const result = bench.run({ seed: Number(values.seed), smoke: values.smoke, runMs: Number(values.ms) });
+    const result = bench.run({ seed, smoke: values.smoke, runMs: Number(values.ms) });
     const ns = median(result.nsPerUnit);
     medians[bench.name] = ns;
     let verdict = "";
@@ -77,8 +93,7 @@ export async function runBenches(
         verdict += " (too slow)";
       }
     }
-    const peer =
-      noPeer === null && bench.peer !== undefined ? await measurePeer(bench.peer(Number(values.seed))) : null;
+    const peer = noPeer === null && bench.peer !== undefined ? await measurePeer(bench.peer(seed)) : null;
     if (values.json) print(JSON.stringify(resultLine(bench.name, result, peer)));
     else {
       const spread = `${Math.min(...result.nsPerUnit).toFixed(1)}-${Math.max(...result.nsPerUnit).toFixed(1)}`;
@@ -92,6 +107,11 @@ export async function runBenches(
   }
   if (values.save !== undefined) writeFileSync(values.save, JSON.stringify(medians, null, 2) + "\n");
   return slower > 0 ? 1 : 0;
+}
+
+/** Frames that the caches answer, and nothing else. */
+function isSteady(bench: Bench): boolean {
+  return bench.peer !== undefined && bench.allocates !== true;
 }
 
 function peerWords(peer: PeerResult, mframesPerS: number): string {

@@ -10,6 +10,9 @@ export const question =
 
 const CONNECTIONS = 256; // a batch
 
+/** Every frame is an upcall. */
+export const allocates = true;
+
 export function run(context: BenchContext): BenchResult {
   const traffic = antreaPods(CONNECTIONS, new Prng(context.seed));
   const bench = trackedSwitch(context, traffic, { cache: false });

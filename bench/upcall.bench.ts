@@ -17,6 +17,9 @@ const FLOWS = `
 tcp actions=move:NXM_OF_TCP_SRC[]->NXM_NX_REG0[0..15],move:NXM_OF_IP_SRC[]->NXM_NX_REG1[],move:NXM_OF_IP_DST[]->NXM_NX_REG2[],output:2
 `;
 
+/** Every frame is an upcall. */
+export const allocates = true;
+
 export function run(context: BenchContext): BenchResult {
   const rng = new Prng(context.seed);
   const segments = new Segments(LINK);

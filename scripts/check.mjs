@@ -1,5 +1,5 @@
 // Checks everything: `npm run check`. Format and lint, types and build, the tree (import direction, dead files, leftovers: they are
-// tests too), all tests, and every bench for a moment so that none rots. Stops at the first step that fails.
+// tests too), all tests, every bench for a moment so that none rots, and that none got slower. Stops at the first step that fails.
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -22,4 +22,5 @@ function step(name, file, ...args) {
 step("format and lint", require.resolve("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", ".");
 step("types, build and tests", join(root, "scripts/test.mjs"));
 step("benches, a moment each", join(root, "dist/src/cli/main.js"), "bench", "--smoke");
+step("speed, against the baseline", join(root, "dist/src/cli/main.js"), "bench", "--check");
 console.log("check: all is well");

@@ -19,6 +19,10 @@ interface BenchOptions {
   save?: string;
   compare?: string;
   peer?: string;
+  check: boolean;
+  updateBaseline: boolean;
+  heap: boolean;
+  frames?: string;
 }
 
 /** Adds the command to the program. */
@@ -39,6 +43,18 @@ export function register(program: Command): void {
       "hold the medians against a baseline; exit status 1 when one is slower by more than a quarter",
     )
     .option(
+      "--check",
+      "hold them against the memory floor as bench/baseline.json does; exit status 1 when one lost more than it may",
+      false,
+    )
+    .option("--update-baseline", "keep what is measured now in bench/baseline.json", false)
+    .option(
+      "--heap",
+      "run them for --frames frames and tell what the JavaScript heap did; exit status 1 unless it stayed flat",
+      false,
+    )
+    .option("--frames <N>", "frames for --heap (default: 100000000)")
+    .option(
       "--peer <NAME>",
       "measure another switch beside this one: ovs-dpdk, Open vSwitch with DPDK; needs root, huge pages and two cores",
     )
@@ -48,12 +64,13 @@ export function register(program: Command): void {
 Each workload prints its median, the range of its runs, and a hash of its output: equal seeds give equal output.
 The benches are in a checkout of the project, after npm ci; bench/README.md says what each of them answers.
 
-Exit status: 0 done; 1 slower than the baseline; 2 bad arguments, or the benches are not there.
+Exit status: 0 done; 1 slower than the baseline, or objects on the heap; 2 bad arguments, or the benches are not there.
 
 Examples:
   megaflow bench
   megaflow bench exact-1k conntrack-100k
-  megaflow bench forward --json`,
+  megaflow bench forward --json
+  megaflow bench --heap exact-1k --frames 10000000`,
     )
     .action(bench);
 }
@@ -73,6 +90,10 @@ async function bench(workloads: readonly string[], options: BenchOptions): Promi
   if (options.json) args.push("--json");
   if (options.peer !== undefined) args.push("--peer", options.peer);
   if (options.smoke) args.push("--smoke");
+  if (options.check) args.push("--check");
+  if (options.updateBaseline) args.push("--update-baseline");
+  if (options.heap) args.push("--heap");
+  if (options.frames !== undefined) args.push("--frames", String(wholeNumber(options.frames, "--frames", 1)));
   if (options.save !== undefined) args.push("--save", options.save);
   if (options.compare !== undefined) {
     checkBaseline(options.compare);
