@@ -176,20 +176,20 @@ for (const [what, message] of [
       });
       bridge.applyFlows(parseFlowFile(flows), 0);
       const run = new Replay(bridge, null);
-      const send = (count: number) => {
+      const send = (count: number, port: number) => {
         for (let i = 0; i < count; i++) {
-          const frame = tcpFrame({ srcPort: 1000 + i, dstPort: 80 });
+          const frame = tcpFrame({ srcPort: port + i, dstPort: 80 });
           run.frame(frame, 0, frame.length, frame.length, 1, 0, 1);
         }
       };
-      send(100);
+      send(100, 1000);
       run.flush();
       const rows = bridge.spread!.counts();
       assert.ok(rows.every(({ packets }) => packets > 20));
-      send(100);
-      // A frame that lies beyond the memory, or no thread.
+      send(100, 2000);
+      // Subtables that lie beyond the memory (kernel.ts: their order comes first), or no thread.
       const { kernel } = bridge.datapaths[1]!;
-      if (what === "throws") kernel.words[kernel.exports.framesAt() >>> 2] = 0xffff_fff0;
+      if (what === "throws") kernel.words.fill(0xffff_fff0, (0x20000 + 256) >>> 2, (0x20000 + 512) >>> 2);
       else await pool.terminate(1);
       assert.throws(
         () => run.flush(),

@@ -2,7 +2,6 @@
 // pass between them, and keeps the installed megaflows true to the tables.
 import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../datapath/conntrack-settings.ts";
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
-import type { KernelLoader } from "../datapath/kernel.ts";
 import { setMeter } from "../datapath/meters.ts";
 import { Twins } from "../datapath/twins.ts";
 import type { Flow } from "../flow/flow.ts";
@@ -12,6 +11,7 @@ import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { Rule } from "../pipeline/rule.ts";
 import type { PipelineSettings } from "../pipeline/settings.ts";
+import type { ShardLoader } from "../worker/shard-pool.ts";
 import { Spread } from "./spread.ts";
 import type { SpreadPlan } from "./spread-plan.ts";
 
@@ -36,13 +36,17 @@ export interface BridgeOptions {
   readonly vlanLimit?: number;
   readonly conntrack?: ConntrackSettings;
   /** Kernels in other threads that share the work, by a plan that spreads it; left out: one in this thread. */
-  readonly shards?: { readonly loaders: readonly KernelLoader[]; readonly plan: SpreadPlan };
+  readonly shards?: { readonly loaders: readonly ShardLoader[]; readonly plan: SpreadPlan };
 }
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
 export interface FrameSink extends OutputSink {
   /** The verdict is valid during the call only. */
   verdict(index: number, verdict: Verdict): void;
+  /** Of one that wants nothing but counts: takes, where that is faster, the place of port(), userspace() and verdict() for these frames. */
+  readonly tally?:
+    | ((packets: number, bytes: number, forwarded: number, drops: readonly Verdict[]) => void)
+    | undefined;
 }
 
 /** Connections, and megaflows, over all shards (DESIGN section 7). */

@@ -2,7 +2,7 @@
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
 import { formatFlowRemoval } from "../pipeline/flow-removal.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
-import { dropNote, type ReplayOutput } from "./replay-output.ts";
+import { type DropNote, dropNote, type ReplayOutput } from "./replay-output.ts";
 
 /** Something that happens a time after the first frame, before the first frame at or after that time. */
 export interface ReplayEvent {
@@ -50,6 +50,7 @@ export class Replay implements FrameSink {
     this.#output = output;
     this.#events = events.map((e) => e).sort((a, b) => a.afterNs - b.afterNs);
     this.#watch = watch;
+    if (output === null && watch === null) this.tally = (...counted) => this.#count(...counted);
     const { batchMax } = bridge;
     this.#sec = new Float64Array(batchMax);
     this.#nsec = new Uint32Array(batchMax);
@@ -126,17 +127,30 @@ export class Replay implements FrameSink {
 
   readonly userspace: OutputSink["userspace"] = () => {};
 
+  /** Where neither files nor a watcher ask of each frame. */
+  readonly tally: FrameSink["tally"] = undefined;
+
+  #count(packets: number, bytes: number, forwarded: number, drops: readonly Verdict[]): void {
+    const { counts } = this;
+    counts.packets += packets;
+    counts.bytes += bytes;
+    counts.forwarded += forwarded;
+    for (const verdict of drops) this.#countDrop(dropNote(verdict)!);
+  }
+
+  #countDrop({ reason }: DropNote): void {
+    const { counts } = this;
+    counts.dropped++;
+    counts.drops[reason] = (counts.drops[reason] ?? 0) + 1;
+  }
+
   verdict(index: number, verdict: Verdict): void {
     const { counts } = this;
     const drop = dropNote(verdict);
     counts.packets++;
     counts.bytes += this.#wireLength[index]!;
-    if (drop === null) {
-      counts.forwarded++;
-    } else {
-      counts.dropped++;
-      counts.drops[drop.reason] = (counts.drops[drop.reason] ?? 0) + 1;
-    }
+    if (drop === null) counts.forwarded++;
+    else this.#countDrop(drop);
     if (this.#output !== null) {
       const outputs = this.#outputs[index]!;
       this.#output.verdict(

@@ -1,5 +1,5 @@
-// Frames spread over shards: a window of frames is dealt out by steering (worker/steering.ts), every shard works on its share in its
-// own thread, and what comes out is told in the order in which the frames came.
+// Frames spread over shards. The main thread lays a window of frames down (worker/window.ts); the shards say whose each is, every one of
+// a slice; then every shard takes its own and works on them in its own thread; what comes out is told in the order in which frames came.
 //
 // Upcalls. A shard stops at one. When every shard has stopped, at an upcall or at the end of its share, the upcall of the frame that
 // came first is answered, and its shard goes on until it stops again. So the pipeline, which is this thread's alone, is asked in the
@@ -10,20 +10,23 @@
 //
 // Fragments have no ports. Where connections are tracked and frames steered by their ports, the first fragment between two addresses
 // brings all connections between the two into one shard, and from then on their frames are steered by the addresses alone.
+import { DROP_NONE, MAX_FRAME } from "../datapath/abi.ts";
 import { moveConnections } from "../datapath/conntrack-move.ts";
 import { type CacheCounters, Datapath, type DatapathOptions, Verdict } from "../datapath/datapath.ts";
-import type { KernelLoader, RemoteKernel } from "../datapath/kernel.ts";
 import type { Translation, UpcallHandler } from "../datapath/upcall.ts";
 import { Flow } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { pairOfAddresses, Steering } from "../worker/steering.ts";
+import type { ShardKernel } from "../worker/shard-kernel.ts";
+import type { ShardLoader } from "../worker/shard-pool.ts";
+import { pairOfAddresses } from "../worker/steering.ts";
+import { BYTES_MAX, copyFrame, FRAMES_MAX, KIND_FRAGMENT, Window } from "../worker/window.ts";
 import type { FrameSink } from "./bridge.ts";
 import type { SpreadPlan } from "./spread-plan.ts";
 
-/** Frames of a shard's share of a window at most: many, because starting and stopping the shards takes some 20 us a window. */
-export const SHARE_MAX = 8192;
 /** Address pairs whose connections have been brought together; with more, those of all pairs are. */
 const GATHERED_MAX = 4096;
+/** A window smaller than this is steered by one shard: waking the others would take longer. */
+const SLICE_MIN = 256;
 
 /** What a shard has done. */
 export interface ShardCounts {
@@ -33,58 +36,66 @@ export interface ShardCounts {
   cache: CacheCounters;
 }
 
-/** A shard's part of the frames at hand: the first of them that is its own, how many are, and what they have put out. */
+/** A shard's part of the frames at hand. */
 interface Share {
-  from: number;
   count: number;
+  bytes: number;
+  /** What it has put out, and the next of it to tell. */
   outputs: number;
-  /** The next output to tell. */
   next: number;
 }
 
 export class Spread {
   readonly datapaths: readonly Datapath[];
-  readonly batchMax: number;
-  readonly #kernels: readonly RemoteKernel[];
+  readonly batchMax = FRAMES_MAX;
+  readonly #kernels: readonly ShardKernel[];
+  readonly #window: Window;
   readonly #plan: SpreadPlan;
-  readonly #steering = new Steering();
   /** Address pairs, by their hash, that are steered by it alone; null: all are. */
   #gathered: Set<number> | null;
   readonly #counts: { packets: number; bytes: number }[];
   readonly #early: readonly EarlyOutputs[];
   readonly #shares: readonly Share[];
   #staged = 0;
-  /** Of each frame staged: its shard, its place among those of the shard, its length. */
-  readonly #shard: Uint8Array;
-  readonly #place: Uint16Array;
-  readonly #wireLength: Uint32Array;
-  /** By shard and place: the number of the frame. */
-  readonly #numbers: readonly Uint32Array[];
+  #stagedBytes = 0;
+  #source: Uint8Array | null = null;
+  #sourceView: DataView = new DataView(new ArrayBuffer(0));
+  /** Frames of the window whose shard is known, and whether there is a fragment in it. */
+  #steered = 0;
+  #fragments = false;
+  /** Frames before this one are in their right shards. */
+  #routed = 0;
   readonly #verdict = new Verdict();
 
   /** `plan` must be one that spreads. */
   constructor(
     pipeline: UpcallHandler,
     plan: SpreadPlan,
-    loaders: readonly KernelLoader[],
+    loaders: readonly ShardLoader[],
     options: DatapathOptions,
   ) {
     this.#plan = plan;
     this.#gathered = plan.by === "tuple" ? new Set() : null;
-    this.batchMax = loaders.length * SHARE_MAX;
-    this.datapaths = loaders.map((load, i) => {
+    const shards = loaders.length;
+    this.#window = new Window(shards);
+    const kernels: ShardKernel[] = [];
+    this.datapaths = loaders.map((loader, i) => {
+      const load: ShardLoader = (byteLength, imports) => {
+        kernels[i] = loader(byteLength, imports);
+        return kernels[i];
+      };
       const handler = i === 0 ? pipeline : new Forgetful(pipeline);
-      return new Datapath(handler, { ...options, load, batchMax: SHARE_MAX });
+      return new Datapath(handler, { ...options, load, batchMax: FRAMES_MAX });
     });
-    // The loaders give nothing else.
-    this.#kernels = this.datapaths.map((datapath) => datapath.kernel as RemoteKernel);
+    this.#kernels = kernels;
+    const byPair = plan.by === "pair";
+    const { othersTogether } = plan;
+    kernels.forEach((kernel, shard) => {
+      kernel.join({ window: this.#window.buffer, shard, shards, byPair, othersTogether });
+    });
     this.#early = loaders.map(() => new EarlyOutputs());
-    this.#shares = loaders.map(() => ({ from: 0, count: 0, outputs: 0, next: 0 }));
+    this.#shares = loaders.map(() => ({ count: 0, bytes: 0, outputs: 0, next: 0 }));
     this.#counts = loaders.map(() => ({ packets: 0, bytes: 0 }));
-    this.#shard = new Uint8Array(this.batchMax);
-    this.#place = new Uint16Array(this.batchMax);
-    this.#wireLength = new Uint32Array(this.batchMax);
-    this.#numbers = loaders.map(() => new Uint32Array(SHARE_MAX));
   }
 
   get staged(): number {
@@ -96,7 +107,7 @@ export class Spread {
     return this.#counts.map((counts, i) => ({ ...counts, cache: this.datapaths[i]!.cacheCounters() }));
   }
 
-  /** As Datapath.stage(); false when those staged have to be worked on first. */
+  /** As Datapath.stage(). */
   stage(
     data: Uint8Array,
     offset: number,
@@ -105,33 +116,101 @@ export class Spread {
     inPort: number,
     timeMs: number,
   ): boolean {
-    const steering = this.#steering;
-    steering.look(data, offset, length);
-    if (steering.isFragment && this.#plan.tracks && !this.#isGathered(steering.pair)) {
-      if (this.#staged > 0) return false;
-      this.#gather(steering.pair, timeMs);
+    const n = this.#staged;
+    const at = this.#stagedBytes;
+    // A frame too long for the switch is dropped by its length; its bytes are not needed.
+    const kept = Math.min(length, MAX_FRAME);
+    if (n === FRAMES_MAX || at + kept > BYTES_MAX) return false;
+    const w = this.#window;
+    if (data !== this.#source) {
+      this.#source = data;
+      this.#sourceView = new DataView(data.buffer, data.byteOffset, data.byteLength);
     }
-    const shard = this.#shardOf(steering);
-    const datapath = this.datapaths[shard]!;
-    if (!datapath.stage(data, offset, length, wireLength, inPort, timeMs)) return false;
-    const n = this.#staged++;
-    const place = datapath.staged - 1;
-    this.#shard[n] = shard;
-    this.#place[n] = place;
-    this.#numbers[shard]![place] = n;
-    this.#wireLength[n] = wireLength;
+    copyFrame(data, this.#sourceView, offset, kept, w.bytes, w.view, at);
+    w.offset[n] = at;
+    w.length[n] = kept;
+    w.wireLength[n] = wireLength;
+    w.inPort[n] = inPort;
+    w.timeMs[n] = timeMs;
+    this.#staged = n + 1;
+    this.#stagedBytes = (at + kept + 3) & ~3;
     return true;
   }
 
-  /** The shard of the connections between two addresses of 4 or 16 bytes, were they steered by these alone. */
-  #shardOf({ isIp, pair, tuple }: Steering): number {
-    if (!isIp && this.#plan.othersTogether) return 0;
-    return (this.#isGathered(pair) ? pair : tuple) % this.datapaths.length;
+  stagedTimeMs(n: number): number {
+    return this.#window.timeMs[n]!;
+  }
+
+  /** The bytes of the n-th staged frame; valid until the next stage(). */
+  stagedFrame(n: number): Uint8Array {
+    const at = this.#window.offset[n]!;
+    return this.#window.bytes.subarray(at, at + this.#window.length[n]!);
+  }
+
+  clear(): void {
+    this.#staged = 0;
+    this.#stagedBytes = 0;
+    this.#steered = 0;
+    this.#routed = 0;
+  }
+
+  /** Works on the staged frames from `from` on, until one's time has reached `deadlineMs`; returns where it stopped. */
+  receive(from: number, deadlineMs: number, sink: FrameSink): number {
+    this.#steer();
+    const end = this.#route(from);
+    const { timeMs } = this.#window;
+    let to = from;
+    while (to < end && timeMs[to]! < deadlineMs) to++;
+    this.#work(from, to);
+    if (sink.tally === undefined) this.#tell(from, to, sink);
+    else this.#tally(sink.tally.bind(sink));
+    return to;
+  }
+
+  /** Has the shards say whose the staged frames are. */
+  #steer(): void {
+    if (this.#steered === this.#staged) return;
+    const kernels = this.#staged < SLICE_MIN ? this.#kernels.slice(0, 1) : this.#kernels;
+    const slice = Math.ceil(this.#staged / kernels.length);
+    const working: number[] = [];
+    this.#begin(
+      kernels.map((_, i) => i),
+      working,
+      (kernel, i) => {
+        kernel.beginSteer(Math.min(i * slice, this.#staged), Math.min((i + 1) * slice, this.#staged));
+      },
+    );
+    this.#stop(working);
+    this.#fragments = kernels.some((kernel) => kernel.result(0) !== 0);
+    this.#steered = this.#staged;
+    this.#routed = 0;
+  }
+
+  /**
+   * Puts right the shards of the frames from `from` on where fragments matter, as far as that can be done; returns how far: a
+   * fragment between two addresses of which there was none yet waits until all before it are done.
+   */
+  #route(from: number): number {
+    const end = this.#staged;
+    if (!this.#fragments && this.#gathered?.size === 0) return end;
+    if (!this.#plan.tracks || this.#plan.by === "pair") return end;
+    const { pair, kind, shard, timeMs } = this.#window;
+    const count = this.datapaths.length;
+    for (let n = Math.max(from, this.#routed); n < end; n++) {
+      if ((kind[n]! & KIND_FRAGMENT) !== 0 && !this.#isGathered(pair[n]!)) {
+        if (n > from) return n;
+        this.#gather(pair[n]!, timeMs[n]!);
+      }
+      if (this.#isGathered(pair[n]!) && !(this.#plan.othersTogether && kind[n] === 0)) {
+        shard[n] = pair[n]! % count;
+      }
+      this.#routed = n + 1;
+    }
+    return end;
   }
 
   #isGathered(pair: number): boolean {
-    const gathered = this.#gathered;
-    return gathered === null || (gathered.size > 0 && gathered.has(pair));
+    return this.#gathered === null || this.#gathered.has(pair);
   }
 
   /** Brings the connections between two addresses into the shard that the addresses alone lead to. No shard may be at work. */
@@ -153,47 +232,18 @@ export class Spread {
     });
   }
 
-  stagedTimeMs(n: number): number {
-    return this.datapaths[this.#shard[n]!]!.stagedTimeMs(this.#place[n]!);
-  }
-
-  /** The bytes of the n-th staged frame; valid until the next stage(). */
-  stagedFrame(n: number): Uint8Array {
-    return this.datapaths[this.#shard[n]!]!.stagedFrame(this.#place[n]!);
-  }
-
-  clear(): void {
-    this.#staged = 0;
-    for (const datapath of this.datapaths) datapath.clear();
-  }
-
-  /** Works on the staged frames from `from` on, until one's time has reached `deadlineMs`; returns where it stopped. */
-  receive(from: number, deadlineMs: number, sink: FrameSink): number {
-    for (const share of this.#shares) share.count = 0;
-    let to = from;
-    for (; to < this.#staged && this.stagedTimeMs(to) < deadlineMs; to++) {
-      const share = this.#shares[this.#shard[to]!]!;
-      if (share.count++ === 0) share.from = this.#place[to]!;
-    }
-    this.#work();
-    this.#tell(from, to, sink);
-    return to;
-  }
-
-  #work(): void {
+  #work(from: number, to: number): void {
     const kernels = this.#kernels;
+    const { shard } = this.#window;
+    // A shard without a frame among them is left alone.
+    const wanted = new Set<number>();
+    for (let n = from; n < to && wanted.size < kernels.length; n++) wanted.add(shard[n]!);
     const working: number[] = [];
-    try {
-      this.#shares.forEach(({ from, count }, i) => {
-        if (count === 0) return;
-        this.datapaths[i]!.sink = this.#early[i]!;
-        this.datapaths[i]!.beginReceive(kernels[i]!, from, count);
-        working.push(i);
-      });
-    } catch (error) {
-      this.#stop(working);
-      throw error;
-    }
+    for (const share of this.#shares) share.count = 0;
+    this.#begin([...wanted], working, (kernel, i) => {
+      this.datapaths[i]!.sink = this.#early[i]!;
+      kernel.beginTake(from, to);
+    });
     const asking = this.#stop(working);
     while (asking.size > 0) {
       const i = this.#first(asking);
@@ -202,9 +252,33 @@ export class Spread {
       if (!this.#stopped(i)) asking.delete(i);
     }
     for (const i of working) {
-      this.#shares[i]!.outputs = this.datapaths[i]!.endReceive(kernels[i]!);
-      this.#shares[i]!.next = 0;
+      const kernel = kernels[i]!;
+      const share = this.#shares[i]!;
       this.datapaths[i]!.sink = null;
+      this.datapaths[i]!.throwFailure();
+      share.outputs = kernel.result(0);
+      share.count = kernel.result(1);
+      share.bytes = kernel.result(2);
+      share.next = 0;
+      this.#counts[i]!.packets += share.count;
+      this.#counts[i]!.bytes += share.bytes;
+    }
+  }
+
+  /** Starts something in the shards that are wanted, and notes in `working` which have; when one cannot, the others are stopped. */
+  #begin(
+    wanted: readonly number[],
+    working: number[],
+    start: (kernel: ShardKernel, i: number) => void,
+  ): void {
+    try {
+      for (const i of wanted) {
+        start(this.#kernels[i]!, i);
+        working.push(i);
+      }
+    } catch (error) {
+      this.#stop(working);
+      throw error;
     }
   }
 
@@ -240,7 +314,7 @@ export class Spread {
     let first = -1;
     let least = Number.POSITIVE_INFINITY;
     for (const i of asking) {
-      const number = this.#numbers[i]![this.#shares[i]!.from + this.datapaths[i]!.frameAtWork]!;
+      const number = this.#window.numbers[i]![this.datapaths[i]!.frameAtWork]!;
       if (number >= least) continue;
       least = number;
       first = i;
@@ -250,22 +324,38 @@ export class Spread {
 
   /** Tells what became of the frames `from` to `to`, in their order. */
   #tell(from: number, to: number, sink: FrameSink): void {
+    const w = this.#window;
     for (let n = from; n < to; n++) {
-      const shard = this.#shard[n]!;
+      const shard = w.shard[n]!;
       const datapath = this.datapaths[shard]!;
       const share = this.#shares[shard]!;
-      const place = this.#place[n]! - share.from;
+      const place = w.place[n]!;
       this.#early[shard]!.tell(place, n, sink);
       for (; share.next < share.outputs && datapath.outputFrame(share.next) === place; share.next++) {
         datapath.giveOutput(share.next, n, sink);
       }
       sink.verdict(n, datapath.verdict(place, this.#verdict));
-      const counts = this.#counts[shard]!;
-      counts.packets++;
-      counts.bytes += this.#wireLength[n]!;
     }
+    this.#forget(sink);
+  }
+
+  /** The same to one who only counts. */
+  #tally(tally: NonNullable<FrameSink["tally"]>): void {
+    this.#shares.forEach(({ count, bytes }, i) => {
+      if (count === 0) return;
+      const drops: Verdict[] = [];
+      const datapath = this.datapaths[i]!;
+      for (let place = 0; place < count; place++) {
+        if (datapath.dropOf(place) !== DROP_NONE) drops.push(datapath.verdict(place));
+      }
+      tally(count, bytes, count - drops.length, drops);
+    });
+    this.#forget(null);
+  }
+
+  #forget(sink: FrameSink | null): void {
     for (const early of this.#early) early.clear();
-    sink.taken?.();
+    sink?.taken?.();
   }
 }
 

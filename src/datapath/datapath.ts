@@ -7,7 +7,7 @@ import { KEY_SIZE, O_TCP_FLAGS } from "../flow/layout.ts";
 import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
-import type { Kernel, KernelLoader, RemoteKernel } from "./kernel.ts";
+import type { Kernel, KernelLoader } from "./kernel.ts";
 import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import { Megaflow } from "./megaflow.ts";
 import { ProgramEncoder } from "./program.ts";
@@ -283,26 +283,12 @@ export class Datapath {
     const deadline = Number.isFinite(deadlineMs) ? BigInt(Math.ceil(deadlineMs)) : 0xffffffffffffffffn;
     const frames = this.#at.frames + from * abi.FRAME_DESC_SIZE;
     const done = this.kernel.exports.receive(frames, this.#staged - from, deadline);
-    this.#throwFailure();
+    this.throwFailure();
     return done;
   }
 
-  /**
-   * As receive(), for `count` frames whatever their time, by a kernel in another thread, which works on them while this one does
-   * other things; endReceive() when it has ended. Gives back the memory of what the receive before put out.
-   */
-  beginReceive(kernel: RemoteKernel, from: number, count: number): void {
-    kernel.begin("receiveNext", this.#at.frames + from * abi.FRAME_DESC_SIZE, count);
-  }
-
-  /** How many outputs the receive that has ended left for giveOutput(). */
-  endReceive(kernel: RemoteKernel): number {
-    this.#throwFailure();
-    return kernel.result();
-  }
-
   /** Throws what went wrong in an upcall. */
-  #throwFailure(): void {
+  throwFailure(): void {
     if (this.#failure === null) return;
     const failure = this.#failure;
     this.#failure = null;
@@ -358,6 +344,11 @@ export class Datapath {
     verdict.drop = words[at + (abi.VERDICT_DROP >> 2)]!;
     verdict.info = this.#tags[words[at + (abi.VERDICT_TAG >> 2)]!] ?? null;
     return verdict;
+  }
+
+  /** Of the same verdict the drop reason, DROP_NONE when the frame went somewhere. */
+  dropOf(n: number): number {
+    return this.kernel.words[(this.#at.verdicts + n * abi.VERDICT_SIZE + abi.VERDICT_DROP) >>> 2]!;
   }
 
   cacheCounters(): CacheCounters {

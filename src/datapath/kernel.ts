@@ -29,23 +29,6 @@ let compiledShared: WebAssembly.Module | undefined;
 /** Starts a kernel over `byteLength` bytes of memory; what `loadKernel` does, in another thread maybe. */
 export type KernelLoader = (byteLength: number, imports: KernelImports) => Kernel;
 
-/**
- * A kernel in another thread, over a memory that both share. Every call of an export goes there and back; of one that works long,
- * begin() returns at once.
- */
-export interface RemoteKernel extends Kernel {
-  /** Starts a call of an export. No other call may be made before pause() has returned. */
-  begin(name: string, ...args: (number | bigint)[]): void;
-  /** Waits until the call has ended, or wants something of this thread: an upcall ("asks"), its output taken ("full"). */
-  pause(): "ended" | "asks" | "full";
-  /** Does what the call wants. That may call exports in turn. */
-  answer(): void;
-  /** Lets the call go on after its answer: pause() again. */
-  proceed(): void;
-  /** What the call that has ended returned. */
-  result(): number;
-}
-
 /** The compiled kernel module, read and compiled once a process. */
 export function kernelModule(): WebAssembly.Module {
   compiled ??= new WebAssembly.Module(readFileSync(new URL("../kernel/kernel.wasm", import.meta.url)));

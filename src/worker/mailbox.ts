@@ -1,14 +1,14 @@
 // The mailbox between the main thread and one shard's thread: a call goes one way, its answer the other, and whose turn it is says
 // who may write. One message at a time is enough, because whoever has sent one waits: the main thread works batch by batch (every
 // shard has its batch by then), a shard waits for its upcall. Frames, outputs and counters do not go through here: they lie in the
-// kernel's memory, which both threads see.
+// window (window.ts) and in the kernel's memory, which both threads see.
 //
 // A SharedArrayBuffer, words of 32 bits:
 //
 //    0 TURN     MAIN or SHARD: who reads the message and may write the next
 //    1 KIND     of the message (below)
 //    2 NUMBER   CALL: which export, by its place in WebAssembly.Module.exports
-//    3 COUNT    CALL: arguments; RETURNED: 0 or 1; FAILED: bytes of the text at 32
+//    3 COUNT    values; FAILED: bytes of the text at 32
 //    4 WIDE     bit n: value n is a 64-bit integer, else a number
 //    8 values, 64 bits each: a float64 or an int64, eight of them (no export takes more)
 //   32 the text of a FAILED, TEXT_MAX bytes of UTF-8
@@ -30,6 +30,12 @@ export const ANSWER = 2;
 export const LOAD = 3;
 /** To the shard: the end. */
 export const STOP = 4;
+/** To the shard: take part in the work on the window that a message on the port describes. */
+export const JOIN = 9;
+/** To the shard: say of the window's frames from the first value to the second whose they are. RETURNED: 1 when one is a fragment. */
+export const STEER = 10;
+/** To the shard: work on those of the same range that are its own. RETURNED: waiting outputs, frames, bytes on the wire. */
+export const TAKE = 11;
 /** To the main thread: the thread is there, the kernel is loaded, or the export has returned. */
 export const RETURNED = 5;
 /** To the main thread: an export asks for an upcall, or for its output to be taken. */

@@ -1,16 +1,24 @@
 // A shard's kernel as the main thread sees it: its memory at first hand, its exports through the mailbox. A datapath over it is a
 // datapath like any other.
 import type { MessagePort } from "node:worker_threads";
-import {
-  type KernelImports,
-  type RemoteKernel,
-  sharedKernelModule,
-  sharedMemory,
-} from "../datapath/kernel.ts";
+import { type Kernel, type KernelImports, sharedKernelModule, sharedMemory } from "../datapath/kernel.ts";
 import { assert } from "../lib/assert.ts";
 import { MegaflowError } from "../lib/errors.ts";
-import { ANSWER, CALL, FAILED, FLUSH, LOAD, type Mailbox, RETURNED, UPCALL, type Value } from "./mailbox.ts";
-import type { ShardKernel as Message } from "./shard.ts";
+import {
+  ANSWER,
+  CALL,
+  FAILED,
+  FLUSH,
+  JOIN,
+  LOAD,
+  type Mailbox,
+  RETURNED,
+  STEER,
+  TAKE,
+  UPCALL,
+  type Value,
+} from "./mailbox.ts";
+import type { JoinMessage, LoadMessage } from "./shard.ts";
 
 /** A shard that has said nothing for so long is taken for dead. */
 export const SILENCE_MS = 10_000;
@@ -21,9 +29,9 @@ export interface ThreadState {
   lost: string | null;
 }
 
-export class ShardKernel implements RemoteKernel {
+export class ShardKernel implements Kernel {
   readonly memory: WebAssembly.Memory;
-  readonly exports: RemoteKernel["exports"] = {};
+  readonly exports: Kernel["exports"] = {};
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
   readonly view: DataView;
@@ -32,12 +40,12 @@ export class ShardKernel implements RemoteKernel {
   readonly #state: ThreadState;
   readonly #imports: KernelImports;
   readonly #silenceMs: number;
-  readonly #numbers = new Map<string, number>();
+  readonly #port: MessagePort;
   #failure: MegaflowError | null = null;
   /** The kind of what the shard waits for. */
   #asked = 0;
   #answer = 0;
-  #result = 0;
+  #result: readonly Value[] = [];
 
   /** Loads a kernel in the thread behind `mailbox`, which must be ready. Throws MegaflowError ESHARD, as every call does. */
   constructor(
@@ -52,6 +60,7 @@ export class ShardKernel implements RemoteKernel {
     this.#name = name;
     this.#mailbox = mailbox;
     this.#state = state;
+    this.#port = port;
     this.#imports = imports;
     this.#silenceMs = silenceMs;
     const module = sharedKernelModule();
@@ -60,14 +69,13 @@ export class ShardKernel implements RemoteKernel {
     this.words = new Uint32Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
     WebAssembly.Module.exports(module).forEach((e, number) => {
-      this.#numbers.set(e.name, number);
       const call = (...values: Value[]) => this.#call(number, values);
       // A global is read anew each time.
       if (e.kind === "global") Object.defineProperty(this.exports, e.name, { value: new RemoteGlobal(call) });
       else this.exports[e.name] = call;
     });
     if (state.lost !== null) throw this.#fail(`has ended: ${state.lost}`);
-    const message: Message = { module, memory: this.memory };
+    const message: LoadMessage = { module, memory: this.memory };
     port.postMessage(message);
     mailbox.send(LOAD, 0, []);
     this.pause();
@@ -77,14 +85,31 @@ export class ShardKernel implements RemoteKernel {
     return this.#failure !== null;
   }
 
-  begin(name: string, ...values: Value[]): void {
-    this.#start(this.#numbers.get(name)!, values);
+  /** Takes part in the work on a window, once it is set up. */
+  join(message: JoinMessage): void {
+    this.#port.postMessage(message);
+    this.#start(JOIN, 0, []);
+    this.pause();
   }
 
+  /** Starts saying whose the window's frames `from` to `to` are; pause() and result(0) tell whether there is a fragment among them. */
+  beginSteer(from: number, to: number): void {
+    this.#start(STEER, 0, [from, to]);
+  }
+
+  /**
+   * Starts working on its own of the same frames; what the take before put out is forgotten. pause() until it has ended; result(0): outputs
+   * that wait, result(1): frames taken, result(2): their bytes on the wire.
+   */
+  beginTake(from: number, to: number): void {
+    this.#start(TAKE, 0, [from, to]);
+  }
+
+  /** Waits until what was begun has ended, or wants something of this thread: an upcall ("asks"), its output taken ("full"). */
   pause(): "ended" | "asks" | "full" {
     const what = this.#pause();
     // Kept: other calls may be made before it is asked for.
-    if (what === "ended") this.#result = Number(this.#mailbox.values[0] ?? 0);
+    if (what === "ended") this.#result = this.#mailbox.values;
     return what;
   }
 
@@ -98,6 +123,7 @@ export class ShardKernel implements RemoteKernel {
     return mailbox.kind === UPCALL ? "asks" : "full";
   }
 
+  /** Does what is wanted. That may call exports in turn. */
   answer(): void {
     assert(this.#asked === UPCALL || this.#asked === FLUSH, "a shard that asks is answered");
     this.#answer = 0;
@@ -105,16 +131,18 @@ export class ShardKernel implements RemoteKernel {
     else this.#imports.flush();
   }
 
+  /** Lets it go on after the answer: pause() again. */
   proceed(): void {
     this.#mailbox.send(ANSWER, this.#answer, []);
   }
 
-  result(): number {
-    return this.#result;
+  /** The n-th value of what has ended. */
+  result(n: number): number {
+    return Number(this.#result[n] ?? 0);
   }
 
   #call(number: number, values: readonly Value[]): Value | undefined {
-    this.#start(number, values);
+    this.#start(CALL, number, values);
     while (this.#pause() !== "ended") {
       this.answer();
       this.proceed();
@@ -122,10 +150,10 @@ export class ShardKernel implements RemoteKernel {
     return this.#mailbox.values[0];
   }
 
-  #start(number: number, values: readonly Value[]): void {
+  #start(kind: number, number: number, values: readonly Value[]): void {
     if (this.#failure !== null) throw this.#failure;
     if (this.#state.lost !== null) throw this.#fail(`has ended: ${this.#state.lost}`);
-    this.#mailbox.send(CALL, number, values);
+    this.#mailbox.send(kind, number, values);
   }
 
   #fail(what: string): MegaflowError {

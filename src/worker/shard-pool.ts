@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
-import type { KernelLoader } from "../datapath/kernel.ts";
+import type { KernelImports } from "../datapath/kernel.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { Mailbox, STOP } from "./mailbox.ts";
 import type { ShardTask } from "./shard.ts";
@@ -14,6 +14,9 @@ const POLL_MS = 1;
 /** A thread that has not begun after so long will not. */
 const START_MS = 60_000;
 
+/** Loads a kernel in a shard's thread. */
+export type ShardLoader = (byteLength: number, imports: KernelImports) => ShardKernel;
+
 interface Thread {
   readonly mailbox: Mailbox;
   readonly port: MessagePort;
@@ -22,7 +25,7 @@ interface Thread {
 
 export class ShardPool {
   /** A loader for each shard. One that is used again ends the kernel that it loaded before. */
-  readonly loaders: readonly KernelLoader[];
+  readonly loaders: readonly ShardLoader[];
   readonly #pool: Piscina;
   readonly #threads: readonly Thread[];
 

@@ -3,10 +3,10 @@ import { Bridge, type FrameSink } from "../../src/bridge/bridge.ts";
 import { conntrackText, flowsText, groupStatsLines, megaflowLines } from "../../src/bridge/dump.ts";
 import { planSpread, type SpreadPlan } from "../../src/bridge/spread-plan.ts";
 import { parseMeterFile } from "../../src/control/openflow/meter-file.ts";
-import type { KernelLoader } from "../../src/datapath/kernel.ts";
 import { MegaflowError } from "../../src/lib/errors.ts";
 import type { Prng } from "../../src/lib/prng.ts";
 import { formatFlowRemoval } from "../../src/pipeline/flow-removal.ts";
+import type { ShardLoader } from "../../src/worker/shard-pool.ts";
 import { type Case, type CaseFrame, EMPTY_CASE } from "../oracle/judge/case.ts";
 import { acceptable, ourPorts, parseFlows, parseGroups, tlvMap } from "../oracle/judge/ours.ts";
 
@@ -75,12 +75,21 @@ export function spreadable(c: Case, r: Prng): Case {
   return acceptable({ ...EMPTY_CASE, groups, flows, frames }, () => {});
 }
 
-/** All that a switch says and does of a case, a line each; equal for any number of shards. */
+export interface Transcript {
+  /** All that the switch says and does of a case, a line each: equal for any number of shards. */
+  readonly said: readonly string[];
+  /**
+   * Its megaflows, nearly always equal too. Two megaflows with the same actions may overlap: which of them a frame hits, or whether it
+   * makes the second, depends on what its shard has seen.
+   */
+  readonly megaflows: readonly string[];
+}
+
 export function transcript(
   c: Case,
-  shards: { readonly loaders: readonly KernelLoader[]; readonly plan: SpreadPlan } | null,
+  shards: { readonly loaders: readonly ShardLoader[]; readonly plan: SpreadPlan } | null,
   cache = true,
-): string[] {
+): Transcript {
   const bridge = new Bridge({
     ports: ourPorts(),
     failMode: "secure",
@@ -134,9 +143,9 @@ export function transcript(
     stage();
   }
   run();
-  said.push(...verdicts, flowsText(bridge), ...groupStatsLines(bridge), ...megaflowLines(bridge));
+  said.push(...verdicts, flowsText(bridge), ...groupStatsLines(bridge));
   said.push(...conntrackText(bridge).split("\n").sort());
-  return said;
+  return { said, megaflows: [...megaflowLines(bridge)] };
 }
 
 const hexOf = (memory: Uint8Array, offset: number, length: number) =>
