@@ -74,3 +74,27 @@ function piece6(frame: Uint8Array, start: number, end: number, more: boolean, id
   out[ETHERNET_SIZE + 5] = length & 255;
   return out;
 }
+
+/**
+ * What was sent (`PORT HEX`) or told (`... HEX`), runs of pieces sorted: those of a datagram go on together when the last has come,
+ * in OVS action by action, here one after the other (differences.md, 7).
+ */
+export function sortPieces(lines: readonly string[]): string[] {
+  const out: string[] = [];
+  let run: string[] = [];
+  const end = () => {
+    out.push(...run.sort());
+    run = [];
+  };
+  for (const line of lines) {
+    const hex = line.slice(line.lastIndexOf(" ") + 1);
+    if (run.length > 0 && run[0]!.split(" ")[0] !== line.split(" ")[0]) end();
+    if (isFragment({ port: 1, afterMs: 0, hex })) run.push(line);
+    else {
+      end();
+      out.push(line);
+    }
+  }
+  end();
+  return out;
+}

@@ -20,6 +20,7 @@ import {
   refusal,
   TLV_MAP,
 } from "./case.ts";
+import { keepsFragments, sortPieces } from "./fragments.ts";
 import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 /** Any start but 0 will do. */
@@ -97,10 +98,11 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   }
   bridge.run(sink);
   options.inspect?.(bridge);
+  const ordered = keepsFragments(c) ? sortPieces : (list: string[]) => list;
   return {
     refused: [],
-    sent: [...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? []),
-    controller,
+    sent: ordered([...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? [])),
+    controller: ordered(controller),
     flows: normalizeFlows(lines(flowsText(bridge)).slice(1)),
     removed: removed.sort(),
     statistics: normalizeStatistics(

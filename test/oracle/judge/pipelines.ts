@@ -73,9 +73,13 @@ export function makePipeline(r: Prng, tablesMax: number): Pipeline {
         flows.push(...makeConjunction(r, table, priorities, freshCookie, around(table, groupIds)));
         continue;
       }
-      const m = makeMatch(r, anyKind(r), 3);
+      // One in four is broad and goes on, so that much is done to many frames.
+      const broad = table + 1 < tables && oneIn(r, 4);
+      const m = makeMatch(r, anyKind(r), broad ? 1 : 3);
       const match = m.text === "" ? "" : `,${m.text}`;
-      const actions = makeActionList(r, m, around(table, groupIds));
+      const actions = broad
+        ? [...makeActions(r, m, around(table, groupIds), 1 + r.below(3)), `resubmit(,${table + 1})`].join(",")
+        : makeActionList(r, m, around(table, groupIds));
       // Without a tag left only OpenFlow 1.0 takes it.
       if (/(pop_vlan|strip_vlan)(?!.*push_vlan).*(pop_vlan|strip_vlan|set_vlan|->vlan)/.test(actions))
         continue;

@@ -13,7 +13,7 @@ import {
   refusal,
   TLV_MAP,
 } from "./case.ts";
-import { keepsFragments } from "./fragments.ts";
+import { keepsFragments, sortPieces } from "./fragments.ts";
 import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 const BRIDGE = "br0";
@@ -125,6 +125,7 @@ export class Theirs {
     }
     const told = await this.#allTold(c);
     const controller = packetIns(told);
+    const ordered = keepsFragments(c) ? sortPieces : (lines: string[]) => lines;
     const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
     const connections = await ovs.dumpConntrack();
     const statistics = await this.#statistics(c); // which a trace changes
@@ -132,8 +133,8 @@ export class Theirs {
     for (const f of traced) traces.push(normalizeTrace(await ovs.trace(BRIDGE, `in_port=${f.port}`, f.hex)));
     return {
       refused: [],
-      sent,
-      controller,
+      sent: ordered(sent),
+      controller: ordered(controller),
       flows: normalizeFlows(dump.split("\n").slice(1, -1)),
       removed: told
         .filter((line) => line.startsWith("OFPT_FLOW_REMOVED"))
