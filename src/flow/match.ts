@@ -142,7 +142,7 @@ export class MatchBuilder {
     this.options.add(field);
     const placed = this.tlvMap?.field(field.option) ?? null;
     if (placed === null) {
-      this.refusal = "NXFMFC_INVALID_TLV_FIELD";
+      this.refusal ??= "NXFMFC_INVALID_TLV_FIELD";
       return;
     }
     const size = field.valueSize;

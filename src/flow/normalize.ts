@@ -9,9 +9,10 @@ const ICMPV6_ADVERT = 136;
 
 /**
  * Drops from a match what its prerequisites do not allow; true when anything was dropped. Throws ETEXT with the OpenFlow
- * error that the switch would send for what it refuses: OFPBMC_BAD_PREREQ, OFPBAC_MATCH_INCONSISTENT.
+ * error that the switch would send for what it refuses first: OFPBMC_BAD_PREREQ, OFPBAC_MATCH_INCONSISTENT, or `refusal`,
+ * what it has against a tunnel option.
  */
-export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
+export function normalizeMatch(match: { flow: Flow; mask: Flow }, refusal: string | null = null): boolean {
   const { flow, mask } = match;
   const packetType = flow.get32(L.O_PACKET_TYPE);
   const isEthernet = packetType === 0;
@@ -51,10 +52,9 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   drop(isArp || isSolicit, L.O_ARP_SHA, 6);
   drop(isArp || isAdvert, L.O_ARP_THA, 6);
   drop(isIpv6, L.O_IPV6_SRC, 32);
-  if (isIpv4 && mask.get32(L.O_IPV6_LABEL) !== 0) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  const isLabelled = isIpv4 && mask.get32(L.O_IPV6_LABEL) !== 0;
   drop(isIpv6, L.O_IPV6_LABEL, 4);
   drop(isMpls, L.O_MPLS_LSE0, 12);
-  refuseNsh(flow, mask, dlType === 0x894f);
   const ctProto = flow.get8(L.O_CT_NW_PROTO) !== 0;
   drop(ctProto, L.O_CT_NW_PROTO, 1);
   drop(ctProto, L.O_CT_TP_SRC, 4);
@@ -74,12 +74,16 @@ export function normalizeMatch(match: { flow: Flow; mask: Flow }): boolean {
   if (mask.get16(L.O_TUN_TOS) !== 0 || mask.get32(L.O_SKB_PRIORITY) !== 0) {
     throw new MegaflowError("ETEXT", "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
   }
+  // The rest in the order in which the switch reads the fields: Ethernet, IP, tunnel options, NSH, connection tracking.
   if (!isEthernet && hasEthernet(mask)) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
+  if (isLabelled) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   // Ports are in the first fragment alone, and the original direction's addresses exist for a tracked connection alone.
   if (isIp && flow.get8(L.O_NW_FRAG) & L.FRAG_LATER && proto !== 1 && proto !== 58) {
     const needsHeader = mask.get32(L.O_TP_SRC) !== 0 || mask.get16(L.O_TCP_FLAGS) !== 0;
     if (needsHeader) throw new MegaflowError("ETEXT", "OFPBMC_BAD_PREREQ");
   }
+  if (refusal !== null) throw new MegaflowError("ETEXT", refusal);
+  refuseNsh(flow, mask, dlType === 0x894f);
   checkCt(flow, mask, isIpv4, isIpv6);
   return dropped;
 }

@@ -145,6 +145,8 @@ const PARSERS: ReadonlyMap<string, ActionParser> = new Map<string, ActionParser>
   ["delete_field", control.parseDeleteField],
   ["encap", parseEncap],
   ["decap", parseDecap],
+  ["debug_recirc", plain({ type: "debug_recirc" })],
+  ["debug_slow", plain({ type: "debug_slow" })],
   ["unroll_xlate", refuse("UNROLL is an internal action that shouldn't be used via OpenFlow")],
   ["meter", control.parseMeter],
   ["clear_actions", plain({ type: "clear_actions" })],

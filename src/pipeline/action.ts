@@ -53,6 +53,9 @@ export type Action =
   | { readonly type: "enqueue"; readonly port: number; readonly queue: number }
   | { readonly type: "set_queue"; readonly queue: number }
   | { readonly type: "pop_queue" }
+  /** Made for OVS's own tests: read, and refused as a switch refuses them that does not run tests. */
+  | { readonly type: "debug_recirc" }
+  | { readonly type: "debug_slow" }
   | {
       readonly type: "bundle";
       readonly algorithm: "active_backup" | "hrw";

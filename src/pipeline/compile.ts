@@ -248,6 +248,9 @@ function compileAction(action: Action): Step {
         arg: action.table,
         sub: [compileAction({ type: "resubmit", inPort: null, table: action.table, withCt: false })],
       });
+    case "debug_recirc":
+    case "debug_slow":
+      throw new Error(`${action.type} is refused before it gets here`);
     default:
       return unreachable(action);
   }

@@ -162,11 +162,11 @@ function encapNsh(ctx: Context, properties: string): void {
   flow.set32(O_NSH_PATH_HDR, NSH_SI);
 }
 
-/** The context headers that `tlv(CLASS,TYPE,0xVALUE)` properties make: class 2 bytes, type 1, length 1, value padded to words. */
+/** The context headers that `tlv(CLASS,TYPE,VALUE)` properties make: class 2 bytes, type 1, length 1, value padded to words. */
 function variableHeaders(properties: string): Uint8Array {
   const parts: number[] = [];
-  for (const [, cls, type, digits] of properties.matchAll(/tlv\((0x[0-9a-f]+),(\d+),0x([0-9a-fA-F]*)\)/g)) {
-    const value = Buffer.from(digits!.length % 2 === 0 ? digits! : `0${digits}`, "hex");
+  for (const [, cls, type, digits] of properties.matchAll(/tlv\((0x[0-9a-f]+),(\d+),0(?:x([0-9a-f]*))?\)/g)) {
+    const value = Buffer.from(digits ?? "", "hex");
     parts.push(Number(cls) >> 8, Number(cls) & 0xff, Number(type), value.length, ...value);
     while (parts.length % 4 !== 0) parts.push(0);
   }

@@ -1,5 +1,5 @@
 // Random lines of group files and random meters: good ones, about half, and good ones with something broken.
-import { FIELDS } from "../../src/flow/field.ts";
+import { DL_VLAN, FIELDS } from "../../src/flow/field.ts";
 import { FlowLineMaker } from "./flow-line-maker.ts";
 
 const NONE: ReadonlySet<string> = new Set(["none", "ethernet"]);
@@ -61,7 +61,7 @@ export class GroupLineMaker extends FlowLineMaker {
 
   private hashFields(): string {
     const names = Array.from({ length: 1 + this.below(3) }, () => {
-      const field = this.pick(FIELDS);
+      const field = this.below(12) === 0 ? DL_VLAN : this.pick(FIELDS);
       const name = field.name.startsWith("tun_metadata") ? "ip_src" : field.name;
       return this.below(4) === 0 ? `${name}=${this.fieldValue(field, false)}` : name;
     });

@@ -98,9 +98,9 @@ export class LineOracle {
     const good: number[] = [];
     for (const [i, verdict] of verdicts.entries()) if (verdict.words === "" && !verdict.crashed) good.push(i);
     await this.#judgeSending(lines, verdicts, good, 6);
-    // OpenFlow 1.0 has no action set, and drops what is meant for it.
+    // ovs-ofctl drops, without a word, what OpenFlow 1.0 does not have.
     const refused = good.filter(
-      (i) => verdicts[i]!.words !== "" && !/write_actions|clear_actions/.test(lines[i]!),
+      (i) => verdicts[i]!.words !== "" && !/write_actions|clear_actions|meter\b|push_vlan/i.test(lines[i]!),
     );
     const words = refused.map((i) => verdicts[i]!.words);
     await this.#judgeSending(lines, verdicts, refused, 1);
@@ -205,6 +205,8 @@ export class LineOracle {
     const args = [
       "-O",
       versionName(version),
+      // Without it, OpenFlow 1.0's own match is used where all flows of a batch fit it.
+      ...(version === 1 ? ["-F", "NXM+table_id"] : []),
       "--no-names",
       "add-flows",
       `unix:${this.ovs.dir}/recorder.sock`,
@@ -223,7 +225,7 @@ export class LineOracle {
       const verdict = verdicts[which[0]!]!;
       const words = /^ovs-ofctl: (.*)$/m.exec(said)?.[1];
       if (words === undefined) verdict.crashed = true;
-      else verdict.words = words;
+      else verdict.words = words.replace("(NXM+table_id)", "(OpenFlow10,NXM)");
       return;
     }
     const connection = this.#connections[version];

@@ -82,6 +82,13 @@ test("errors are OVS's, with line and column", () => {
   );
   assert.equal(errorOf("delete priority=5"), "1:8: unknown keyword priority");
   assert.equal(errorOf("delete out_port=foo"), "1:17: foo is not a valid OpenFlow port");
+  // OVS takes these when it runs its own tests (--enable-dummy).
+  assert.equal(errorOf("actions=output:1,debug_recirc"), "1:1: OFPBAC_BAD_VENDOR_TYPE");
+  assert.equal(errorOf("actions=clone(debug_slow)"), "1:1: OFPBAC_BAD_VENDOR_TYPE");
+  assert.equal(
+    errorOf("actions=ct(exec(debug_slow))"),
+    "1:17: ct action doesn't support nested action debug_slow",
+  );
   assert.equal(errorOf("ip,actions=output:1,foo:2"), "1:21: unknown action foo");
   assert.equal(
     errorOf("table=3,actions=goto_table:2"),

@@ -150,14 +150,11 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   let changed = false;
   let refusal: string | null = null;
   try {
-    changed = normalizeMatch(match);
+    changed = normalizeMatch(match, builder.refusal);
   } catch (error) {
     if (!(error instanceof MegaflowError)) throw error;
     refusal = error.message;
   }
-  // Tunnel options come after the packet type and before the rest.
-  if (match.flow.get32(L.O_PACKET_TYPE) !== 0) refusal ??= builder.refusal;
-  else refusal = builder.refusal ?? refusal;
   const asWritten: Match = $before;
   const verdict = checkActions(actions, {
     ...context,

@@ -1,7 +1,7 @@
 // One group-mod in text, as ovs-ofctl(8), "Group Syntax", has it:
 // `[COMMAND] group_id=ID,type=TYPE,...,bucket=[weight:N,...]ACTION,...,bucket=...`.
 
-import { type Field, fieldByName } from "../../flow/field.ts";
+import { DL_VLAN, type Field, fieldByName, IN_PORT } from "../../flow/field.ts";
 import { parseField } from "../../flow/field-text.ts";
 import { Flow } from "../../flow/flow.ts";
 import { setMatchField } from "../../flow/match.ts";
@@ -132,6 +132,8 @@ export function parseGroupMod(
   if (method !== "" && (type !== "select" || (method !== "hash" && method !== "dp_hash"))) {
     throw whole("OFPBPC_BAD_VALUE");
   }
+  const fieldsRefusal = hashFields === null ? null : refusalOfHash(hashFields);
+  if (fieldsRefusal !== null) throw whole(fieldsRefusal);
   const watches = buckets.some((b) => b.watchPort !== OFPP_NONE || b.watchGroup !== null);
   if (watches && (type === "all" || type === "indirect" || command === "insert_bucket")) {
     throw whole("OFPGMFC_WATCH_UNSUPPORTED");
@@ -206,11 +208,26 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
     if (!field.maskable && bits.some((byte) => byte !== 0xff)) {
       throw pairs.errorAtValue(`${pairs.value}: invalid mask for field ${field.name}`);
     }
-    setMatchField(scratch, field, bits, bits);
+    // dl_vlan has no number, and 0, which is sent in its place, is that of a field as wide.
+    if (field !== DL_VLAN) setMatchField(scratch, field, bits, bits);
     fields.push(field);
+  }
+  const vlan = fields.indexOf(DL_VLAN);
+  if (vlan >= 0 && !fields.includes(IN_PORT)) {
+    fields[vlan] = IN_PORT;
+    setMatchField(scratch, IN_PORT, $ones, $ones);
   }
   fields.sort((a, b) => a.id - b.id);
   return { fields, mask };
+}
+
+const $ones = new Uint8Array(2).fill(0xff);
+
+/** What a switch says to fields that have no number: null when all have one. */
+function refusalOfHash({ fields }: NonNullable<GroupMod["hashFields"]>): string | null {
+  const unnumbered = fields.find((field) => field.codePoints.length === 0);
+  if (unnumbered === undefined) return null;
+  return unnumbered === DL_VLAN ? "OFPBMC_DUP_FIELD" : "OFPBMC_BAD_FIELD";
 }
 
 /** Every `bucket=...` from `from` on. A bucket without a number gets the lowest free one. */

@@ -6,17 +6,7 @@
 // later versions. And a switch refuses some actions that ovs-ofctl sends, not always in every version. A flow is taken when
 // one version takes it: OpenFlow 1.5, or 1.0, which ovs-ofctl uses by default.
 
-import {
-  ARP_OP,
-  DL_VLAN,
-  ETH_TYPE,
-  type Field,
-  NW_TOS,
-  type Prerequisite,
-  type Subfield,
-  VLAN_TCI,
-  VLAN_VID,
-} from "../../flow/field.ts";
+import { ARP_OP, DL_VLAN, type Field, NW_TOS, type Subfield, VLAN_TCI, VLAN_VID } from "../../flow/field.ts";
 import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
@@ -26,21 +16,14 @@ import type { ActionContext } from "./context.ts";
 import { valueOfRun } from "./field-value.ts";
 import { numberOf } from "./number.ts";
 import { isOutputPort } from "./output.ts";
+import { isCtKnown, isIp, isPresent, isUncoveredUsed, startOf, typeOf, uncoverType } from "./prerequisite.ts";
 import { hasShortHeader } from "./short-header.ts";
 
 const ETH_IP = 0x0800;
-const ETH_ARP = 0x0806;
-const ETH_RARP = 0x8035;
 const ETH_IPV6 = 0x86dd;
-const ETH_NSH = 0x894f;
 const CFI = 0x1000;
 /** The packet type that each encap makes (namespace << 16 | EtherType). */
 const ENCAP_TYPES = { ethernet: 0, nsh: 0x1894f, mpls: 0x18847, mpls_mc: 0x18848 } as const;
-
-function isIp(flow: Flow): boolean {
-  const dlType = typeOf(flow);
-  return dlType === ETH_IP || dlType === ETH_IPV6;
-}
 
 /** What is known of a packet at some action: a copy of the match that the actions change as they go. */
 interface Known {
@@ -68,11 +51,14 @@ let $refusalNew: string | null = null;
 let $hasMetadata = false;
 /** A bucket's actions have no match to fit. */
 let $isBucket = false;
-let $hasActionSet = false;
+/** An action is among them that ovs-ofctl would drop without a word on the way to OpenFlow 1.0. */
+let $isLostInOld = false;
 /** Whether the flow's keys need more than OpenFlow 1.0. */
 let $keysNeedNew = false;
 /** What OpenFlow 1.5 says when all actions are read: it sets fields with set_field, which has prerequisites. */
 let $inconsistentNew = false;
+/** The same of OpenFlow 1.0 and the few actions that become loads there. */
+let $inconsistentOld = false;
 
 /** A switch refuses the flow in every version; the first reason counts. */
 function refuse(name: string): void {
@@ -114,15 +100,17 @@ export function checkActions(
   $refusalNew = context.refusalNew ?? null;
   $keysNeedNew = $needsNew;
   $hasMetadata = false;
-  $hasActionSet = false;
+  $isLostInOld = false;
   $inconsistentNew = false;
+  $inconsistentOld = false;
   let error = checkAll(actions, match, context.tableId ?? 255);
-  if (context.versions === "none" || ($needsOld && ($needsNew || $hasActionSet)))
+  if (context.versions === "none" || ($needsOld && ($needsNew || $isLostInOld)))
     error ??= "OFPBAC_MATCH_INCONSISTENT";
-  if ($inconsistentNew && !$isBucket) refuseNew("OFPBAC_MATCH_INCONSISTENT");
+  if ($inconsistentOld) refuseOld("OFPBAC_MATCH_INCONSISTENT");
+  if (($inconsistentNew || isUncoveredUsed()) && !$isBucket) refuseNew("OFPBAC_MATCH_INCONSISTENT");
   return {
     error,
-    inOld: !$needsNew && !$hasActionSet,
+    inOld: !$needsNew && !$isLostInOld,
     inNew: !$needsOld,
     refusalOld: $refusalOld,
     refusalNew: $refusalNew,
@@ -131,9 +119,7 @@ export function checkActions(
 
 function checkAll(actions: readonly Action[], match: Match, tableId: number): string | null {
   $depth = 0;
-  const ctState = match.flow.get8(L.O_CT_STATE);
-  $isNotInvalid =
-    (ctState & L.CS_TRACKED) !== 0 && (match.mask.get8(L.O_CT_STATE) & ~ctState & L.CS_INVALID) !== 0;
+  startOf(match);
   const known = copyOf(match.flow);
   return checkList(actions, known, tableId);
 }
@@ -217,6 +203,7 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return null;
     case "push_vlan":
       $needsNew = true;
+      $isLostInOld = true;
       if (vlansOf(flow) === 2) return "OFPBAC_BAD_TAG";
       flow.set32(L.O_VLAN1, flow.get32(L.O_VLAN0));
       flow.set32(L.O_VLAN0, ((action.ethertype << 16) | CFI) >>> 0);
@@ -231,6 +218,7 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "encap":
       $needsNew = true;
       refuseOld("OFPBAC_BAD_VENDOR_TYPE");
+      if (action.header === "ethernet") uncoverType(flow);
       flow.set32(L.O_PACKET_TYPE, ENCAP_TYPES[action.header]);
       if (action.header !== "ethernet") flow.set16(L.O_DL_TYPE, ENCAP_TYPES[action.header] & 0xffff);
       if (!isIp(flow)) flow.set8(L.O_NW_PROTO, 0);
@@ -259,7 +247,12 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "dec_ttl":
       needsOldUnless(isPresent("ip", flow));
       return null;
+    case "debug_recirc":
+    case "debug_slow":
+      refuse("OFPBAC_BAD_VENDOR_TYPE");
+      return null;
     case "dec_nsh_ttl":
+      refuseOld("OFPBAC_BAD_VENDOR_TYPE");
       needsOldUnless(isPresent("nsh", flow));
       return null;
     case "fin_timeout":
@@ -268,18 +261,18 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "resubmit":
       return !action.withCt || isCtKnown(flow) ? null : "OFPBAC_MATCH_INCONSISTENT";
     case "learn":
+      if (action.resultDst !== null) noteOption(action.resultDst.field);
       return checkLearn(action.specs, flow);
     case "clone":
       return checkNested(action.actions, known, tableId);
     case "clear_actions":
-      $hasActionSet = true;
+      $isLostInOld = true;
       return null;
     case "write_metadata":
       $hasMetadata = true;
       return null;
     case "write_actions":
-      // OpenFlow 1.0 would drop it without a word.
-      $hasActionSet = true;
+      $isLostInOld = true;
       return checkWriteActions(action.actions, known);
     case "ct":
       return checkCt(action, known);
@@ -289,6 +282,8 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
       return null;
     case "meter":
       $needsNew = true;
+      // OpenFlow 1.0 would drop it without a word.
+      $isLostInOld = true;
       return action.meterId === 0 || action.meterId > 0xffff0000 ? "OFPMMFC_INVALID_METER" : null;
     case "goto_table":
       if (tableId === 255 && action.table === 0) refuseNew("OFPBIC_BAD_TABLE_ID");
@@ -429,7 +424,7 @@ function settleMod(action: Action & { type: "mod" }, known: Known): void {
     needsOldUnless(isPresent("ip", known.flow));
     if (action.name === "mod_nw_ecn") setsInNew(isPresent("ip", known.flow));
     // OpenFlow 1.0 has to load them.
-    if (!isPresent("ip", known.flow)) refuseOld("OFPBAC_MATCH_INCONSISTENT");
+    if (!isPresent("ip", known.flow)) $inconsistentOld = true;
   } else if (action.name === "mod_nw_src" || action.name === "mod_nw_dst") {
     needsOldUnless(isPresent("ipv4", known.flow));
     setsInNew(isPresent("ipv4", known.flow));
@@ -444,7 +439,7 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   const dlType = typeOf(flow);
   const proto = flow.get8(L.O_NW_PROTO);
   const inconsistent = "OFPBAC_MATCH_INCONSISTENT";
-  if (dlType !== ETH_IP && dlType !== ETH_IPV6) return inconsistent;
+  if (!isPresent("ip", flow)) return inconsistent;
   if (action.alg === "ftp" && proto !== 6) return inconsistent;
   if (action.alg === "tftp" && proto !== 17) return inconsistent;
   if (typeof action.zone !== "number") {
@@ -491,81 +486,6 @@ function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
     if (kind === "match" && src instanceof Uint8Array && dst.field.size > 0) {
       writeSubfield(learned, dst, numberOf(src));
     }
-    // A learned Ethernet type that is copied is not known here.
-    if (kind === "match" && !(src instanceof Uint8Array) && dst.field === ETH_TYPE)
-      learned.set16(L.O_DL_TYPE, 0);
   }
   return null;
-}
-
-/** The match at hand says `ct_state=+trk-inv`. */
-let $isNotInvalid = false;
-
-/** Any of these bits says that there is a connection. */
-const CS_OF_CONNECTION =
-  L.CS_NEW | L.CS_ESTABLISHED | L.CS_RELATED | L.CS_REPLY_DIR | L.CS_SRC_NAT | L.CS_DST_NAT;
-
-/** Whether connection tracking's original tuple is known. */
-function isCtKnown(flow: Flow): boolean {
-  return (flow.get8(L.O_CT_STATE) & CS_OF_CONNECTION) !== 0 || $isNotInvalid;
-}
-
-/** The Ethernet type, which for packets without an Ethernet header is in packet_type. */
-function typeOf(flow: Flow): number {
-  const packetType = flow.get32(L.O_PACKET_TYPE);
-  if (packetType === 0) return flow.get16(L.O_DL_TYPE);
-  return packetType >>> 16 === 1 ? packetType & 0xffff : 0;
-}
-
-/** Whether packets that match `flow` have the fields that `prereq` stands for. */
-export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
-  const dlType = typeOf(flow);
-  const isIpv4 = dlType === ETH_IP;
-  const isIpv6 = dlType === ETH_IPV6;
-  const isIp = isIpv4 || isIpv6;
-  const proto = flow.get8(L.O_NW_PROTO);
-  const notLater = (flow.get8(L.O_NW_FRAG) & L.FRAG_LATER) === 0;
-  switch (prereq) {
-    case "none":
-      return true;
-    case "ethernet":
-      return flow.get32(L.O_PACKET_TYPE) === 0;
-    case "vlan":
-      return (flow.get16(L.O_VLAN0_TCI) & CFI) !== 0;
-    case "arp":
-      return dlType === ETH_ARP || dlType === ETH_RARP;
-    case "ipv4":
-      return isIpv4;
-    case "ipv6":
-      return isIpv6;
-    case "ip":
-      return isIp;
-    case "mpls":
-      return dlType === 0x8847 || dlType === 0x8848;
-    case "tcp":
-      return isIp && proto === 6 && notLater;
-    case "udp":
-      return isIp && proto === 17 && notLater;
-    case "sctp":
-      return isIp && proto === 132 && notLater;
-    case "icmpv4":
-      return isIpv4 && proto === 1 && notLater;
-    case "icmpv6":
-      return isIpv6 && proto === 58 && notLater;
-    case "nd":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 136);
-    case "nd_solicit":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 135);
-    case "nd_advert":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 136, 136);
-    case "nsh":
-      return dlType === ETH_NSH;
-    case "ct":
-      return isCtKnown(flow);
-  }
-}
-
-function isNdType(flow: Flow, low: number, high: number): boolean {
-  const type = flow.get16(L.O_TP_SRC);
-  return type >= low && type <= high;
 }

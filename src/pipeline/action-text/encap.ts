@@ -1,7 +1,7 @@
 // encap and decap (ovs-actions(7), "Encapsulation Actions"): text in. The properties are kept in the text OVS prints.
 
 import type { Action } from "../action.ts";
-import { boundedInteger, readInteger, readSmallInteger } from "./number.ts";
+import { boundedInteger } from "./number.ts";
 import { Scanner } from "./scan.ts";
 
 /** `encap(ethernet)`, `encap(nsh[(md_type=N,tlv(CLASS,TYPE,HEX)...)])`, `encap(mpls)`, `encap(mpls_mc)` */
@@ -25,18 +25,27 @@ export function parseEncap(at: Scanner): Action {
 }
 
 function nshMdType(at: Scanner): string {
-  const mdType = readSmallInteger(at.value);
+  const mdType = boundedInteger(at, "md_type", 0xff);
   if (mdType !== 1 && mdType !== 2) throw at.errorAtValue("invalid md_type");
   return `md_type=${mdType}`;
 }
 
+/** Longest value, in digits. */
+const TLV_DIGITS_MAX = 251;
+/** ovs-ofctl reads it as C's scanf does: signs and blanks before a number pass, and nobody looks at what comes after the value. */
+const TLV = /^0x[ \t\r\n]*([+-]?)(?:0[xX])?([0-9a-fA-F]+),[ \t\r\n]*([+-]?\d+),0x([0-9a-fA-F]+)/;
+
 /** `tlv(CLASS,TYPE,VALUE)`; the value in hexadecimal, two digits a byte. */
 function nshTlv(at: Scanner): string {
-  const m = /^(0x[0-9a-fA-F]+)\s*,\s*(\d+)\s*,\s*0x([0-9a-fA-F]+)$/.exec(at.value);
+  const m = TLV.exec(at.value);
   if (m === null) throw at.errorAtValue(`Invalid NSH TLV header: ${at.value}`);
-  const cls = Number(readInteger(m[1]!)) & 0xffff;
-  const digits = m[3]!.slice(0, m[3]!.length & ~1); // half a byte is dropped
-  return `tlv(0x${cls.toString(16).padStart(4, "0")},${Number(m[2]) & 0xff},0x${digits})`;
+  const magnitude = BigInt(`0x${m[2]}`);
+  const cls = BigInt.asUintN(16, m[1] === "-" ? -magnitude : magnitude);
+  const type = BigInt.asUintN(8, BigInt(m[3]!));
+  const given = m[4]!.slice(0, TLV_DIGITS_MAX);
+  const digits = given.slice(0, given.length & ~1); // half a byte is dropped
+  const value = digits === "" ? "0" : `0x${digits.toLowerCase()}`;
+  return `tlv(0x${cls.toString(16).padStart(4, "0")},${type},${value})`;
 }
 
 /** Highest name space of packet types. */

@@ -155,6 +155,8 @@ function formatAction(action: Action, spelling: Spelling): string {
     case "ct_clear":
     case "exit":
     case "clear_actions":
+    case "debug_recirc":
+    case "debug_slow":
       return action.type;
     default:
       return unreachable(action);

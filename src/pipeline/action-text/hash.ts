@@ -34,17 +34,18 @@ function bundle(at: Scanner, context: ActionContext, load: boolean): Action {
   const words = whole.split(/[, ]+/).filter((word) => word !== "");
   const [fields, basis, algorithm, memberType] = words;
   const dstText = load ? words[4] : undefined;
-  // The members are all the rest, up to a colon their keyword.
-  const membersText = new RegExp(`^[, ]*(?:[^, ]+[, ]+){${load ? 5 : 4}}(.+)$`).exec(whole)?.[1];
+  // The members are all the rest after a keyword, which no comma ends.
+  const membersText = new RegExp(`^(?:[, ]*[^, ]+(?=[, ])){${load ? 5 : 4}}[, ][: ]*([^: ].*)$`).exec(
+    whole,
+  )?.[1];
   if (membersText === undefined) throw at.errorAtValue(`${whole}: not enough arguments to bundle action`);
-  const colon = membersText.indexOf(":");
-  const delimiter = colon < 0 ? membersText : membersText.slice(0, colon);
+  const delimiter = /^[^: ]*/.exec(membersText)![0];
   if (delimiter !== "members" && delimiter !== "slaves") {
     throw at.errorAtValue(`${whole}: missing member delimiter, expected \`members', got \`${delimiter}'`);
   }
   const members: number[] = [];
-  for (const text of membersText.slice(colon + 1).split(/[, ]+/)) {
-    if (text === "" || text === "[" || text === "]") continue;
+  for (const text of membersText.slice(delimiter.length + 1).split(/[, [\]]+/)) {
+    if (text === "") continue;
     const port = parsePort(text, context.portByName);
     if (port === undefined) throw at.errorAtValue(`${text}: bad port number`);
     members.push(port);

@@ -70,6 +70,7 @@ export function parseLearn(at: Scanner, context: ActionContext): Action {
         break;
       case "result_dst":
         resultDst = atValue(pairs, () => parseSubfield(text));
+        if (!resultDst.field.writable) throw pairs.errorAtValue(`${text} is read-only`);
         if (resultDst.bits !== 1) {
           throw pairs.errorAtValue("result_dst in 'learn' action must be a single bit");
         }

@@ -9,5 +9,7 @@ export function tableFromText(text: string, context: ActionContext): number | nu
     return number <= 255 ? number : null;
   }
   const quoted = /^"(.*)"$/.exec(text);
+  // ovs-ofctl takes a name whose quotation does not end for table 0.
+  if (quoted === null && text.startsWith('"')) return 0;
   return context.tableByName?.(quoted === null ? text : quoted[1]!) ?? null;
 }
