@@ -231,7 +231,8 @@ function parsePacketType(text: string, value: Uint8Array): void {
   }
 }
 
-const INTEGER_PREFIX = /^[ \t\r\n]*(?:0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
+const INTEGER_PREFIX =
+  /^[ \t\r\n]*(?:0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*))/;
 const SMALL = /^(?:0|[1-9]\d{0,8})$/;
 
 /**
@@ -294,7 +295,8 @@ function parseOne(field: Field, text: string, part: string, what: string, out: U
 }
 
 /** Hexadecimal digits may stand apart. */
-const INTEGER_START = /^[ \t\r\n]*(0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[0-7]*|[1-9]\d*))/;
+const INTEGER_START =
+  /^[ \t\r\n]*(0[xX](?:[ \t\r\n]*[0-9a-fA-F])*[ \t\r\n]*|[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*))/;
 const BLANKS = /[ \t\r\n]+/g;
 
 /** All bits zero or all bits one. */

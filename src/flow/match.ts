@@ -11,6 +11,7 @@ import {
   ICMPV6_TYPE,
   IPV6_LABEL,
   ND_OPTIONS_TYPE,
+  TUN_ERSPAN_VER,
   VLAN_PCP,
   VLAN_VID,
 } from "./field.ts";
@@ -154,7 +155,7 @@ export class MatchBuilder {
   private addSubfield(key: string, text: string): void {
     const sf = parseSubfield(key);
     const fits =
-      /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[0-7]*|[1-9]\d*))$/.test(text) &&
+      /^(?:0[xX][0-9a-fA-F]*|[+-]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*))$/.test(text) &&
       parseInteger(text, sf.field.valueSize, $value);
     if (!fits) throw new MegaflowError("ETEXT", `${key}: cannot parse integer value: ${text}`);
     const size = sf.field.valueSize;
@@ -274,7 +275,8 @@ export function setMatchField(
   const m = getNumber(mask, field.valueSize);
   const v = (getNumber(value, field.valueSize) & m) >>> 0;
   if (field === IPV6_LABEL && v > 0xfffff) throw new MegaflowError("ETEXT", "OFPBMC_BAD_VALUE");
-  const whole = { field, ofs: 0, bits: field.bits };
+  // OVS keeps the whole byte of an ERSPAN version, though only four bits of it are in a header.
+  const whole = { field, ofs: 0, bits: field === TUN_ERSPAN_VER ? 8 : field.bits };
   if (fillsItsPlace(field) || (field === IPV6_LABEL && (m & 0xfffff) === 0xfffff)) {
     flow.bytes.fill(0, field.offset, field.offset + field.size);
     bits.bytes.fill(m === 0 ? 0 : 0xff, field.offset, field.offset + field.size);

@@ -16,7 +16,17 @@ import type { ActionContext } from "./context.ts";
 import { valueOfRun } from "./field-value.ts";
 import { numberOf } from "./number.ts";
 import { isOutputPort } from "./output.ts";
-import { isCtKnown, isIp, isPresent, isUncoveredUsed, startOf, typeOf, uncoverType } from "./prerequisite.ts";
+import {
+  isCtKnown,
+  isIp,
+  isPresent,
+  isUncoveredUsed,
+  setUncoveredType,
+  startOf,
+  typeOf,
+  uncoveredType,
+  uncoverType,
+} from "./prerequisite.ts";
 import { hasShortHeader } from "./short-header.ts";
 
 const ETH_IP = 0x0800;
@@ -145,7 +155,9 @@ function checkNested(actions: readonly Action[], known: Known, tableId: number):
   // ovs-ofctl forgets what the actions before a nested list need.
   $needsNew = $keysNeedNew;
   $depth++;
+  const uncovered = uncoveredType();
   const error = checkList(actions, copyOf(known.flow), tableId);
+  setUncoveredType(uncovered);
   $depth--;
   return error;
 }
@@ -473,19 +485,18 @@ function isZero(address: Uint8Array | null): boolean {
 /** The learned flow's own match grows spec by spec, and its fields' prerequisites are looked for there. */
 function checkLearn(specs: readonly LearnSpec[], flow: Flow): string | null {
   const learned = new Flow();
+  let error: string | null = null;
   for (const { kind, src, dst } of specs) {
     if (!(src instanceof Uint8Array)) {
       if (!hasShortHeader(src.field)) refuse("OFPBAC_BAD_SET_TYPE");
-      const error = checkSource(src, flow);
-      if (error !== null) return error;
+      error ??= checkSource(src, flow);
     }
     if (dst === null) continue;
     if (!hasShortHeader(dst.field)) refuse("OFPBAC_BAD_SET_TYPE");
-    const error = kind === "match" ? checkSource(dst, learned) : checkDestination(dst, learned);
-    if (error !== null) return error;
+    error ??= kind === "match" ? checkSource(dst, learned) : checkDestination(dst, learned);
     if (kind === "match" && src instanceof Uint8Array && dst.field.size > 0) {
       writeSubfield(learned, dst, numberOf(src));
     }
   }
-  return null;
+  return error;
 }

@@ -1,7 +1,7 @@
 // Actions that choose by a hash of the packet (ovs-actions(7)): bundle, bundle_load, multipath. Text in.
 
 import { parsePort } from "../../flow/port-text.ts";
-import { parseSubfield, parseSubfieldPrefix } from "../../flow/subfield.ts";
+import { parseSubfield } from "../../flow/subfield.ts";
 import type { Action } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
 import { atoi } from "./number.ts";
@@ -82,7 +82,7 @@ export function parseMultipath(at: Scanner): Action {
   if (nLinks < 1 || nLinks > 65536) {
     throw at.errorAtValue(`${whole}: n_links ${nLinks} is not in valid range 1 to 65536`);
   }
-  const dst = atValue(at, () => parseSubfieldPrefix(dstText)).subfield;
+  const dst = atValue(at, () => parseSubfield(dstText));
   refuseExperimenter(whole, at, dst.field, dstText);
   if (dst.bits < 16 && nLinks > 1 << dst.bits) {
     throw at.errorAtValue(

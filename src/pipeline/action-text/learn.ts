@@ -177,14 +177,10 @@ function parseLoadSpec(at: Scanner): LearnSpec {
   const arrow = text.indexOf("->");
   if (arrow < 0) throw at.errorAtValue(`load: missing \`->' in \`${text}'`);
   if (arrow === 0) throw at.errorAtValue(`load: missing source before \`->' in \`${text}'`);
-  const bracket = text.indexOf("[");
-  const dash = text.indexOf("-");
   const value = leadingInteger(text);
   const number = leadingText(text);
-  if (value !== null && (bracket < 0 || dash < 0 || dash < bracket) && !text.startsWith("->", number)) {
-    throw at.errorAtValue(`load: garbage before \`->' in \`${text}'`);
-  }
-  if (value !== null && (bracket < 0 || dash < 0 || dash < bracket)) {
+  if (value !== null) {
+    if (!text.startsWith("->", number)) throw at.errorAtValue(`load: garbage before \`->' in \`${text}'`);
     const dst = atValue(at, () => parseSubfield(text.slice(arrow + 2)));
     refuseExperimenter(text, at, dst.field, text.slice(arrow + 2));
     if (value >> BigInt(dst.bits) !== 0n) {

@@ -37,6 +37,15 @@ export function uncoverType(flow: Flow): void {
   flow.set16(L.O_DL_TYPE, $uncovered);
 }
 
+/** What `uncoverType` has brought to light; 0 for nothing. Nested actions begin with it, and leave it as it was. */
+export function uncoveredType(): number {
+  return $uncovered;
+}
+
+export function setUncoveredType(type: number): void {
+  $uncovered = type;
+}
+
 export function isUncoveredUsed(): boolean {
   return $isUncoveredUsed;
 }
@@ -98,15 +107,15 @@ export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
     case "sctp":
       return isIp && proto === 132 && notLater;
     case "icmpv4":
-      return isIpv4 && proto === 1 && notLater;
+      return isIpv4 && proto === 1;
     case "icmpv6":
-      return isIpv6 && proto === 58 && notLater;
+      return isIpv6 && proto === 58;
     case "nd":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 136);
+      return isIpv6 && proto === 58 && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 136);
     case "nd_solicit":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 135);
+      return isIpv6 && proto === 58 && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 135, 135);
     case "nd_advert":
-      return isIpv6 && proto === 58 && notLater && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 136, 136);
+      return isIpv6 && proto === 58 && flow.get16(L.O_TP_DST) === 0 && isNdType(flow, 136, 136);
     case "nsh":
       return dlType === ETH_NSH;
     case "ct":

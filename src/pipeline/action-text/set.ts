@@ -110,7 +110,7 @@ export function parseLoad(at: Scanner): Action {
   return { type: "load", dst, value };
 }
 
-const LEADING = /^\s*(?:(0[xX][0-9a-fA-F]+)|([+-]?)(?:(0[xX][0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*)))/;
+const LEADING = /^\s*(?:(0[xX][0-9a-fA-F]*)|([+-]?)(?:(0[xX][0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*)))/;
 
 /** How many characters leadingInteger reads. */
 export function leadingText(text: string): number {
@@ -122,7 +122,7 @@ export function leadingInteger(text: string): bigint | null {
   const m = LEADING.exec(text);
   if (m === null) return null;
   // Only hexadecimal may be wider than 64 bits, and below 0 it goes round.
-  if (m[1] !== undefined) return BigInt(m[1]);
+  if (m[1] !== undefined) return m[1].length === 2 ? 0n : BigInt(m[1]);
   const [, , sign, hex, octal, decimal] = m;
   const value = BigInt(hex ?? (octal === undefined ? decimal! : `0o0${octal}`));
   if (value >> 64n !== 0n) return null;
