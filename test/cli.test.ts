@@ -190,6 +190,32 @@ test("flows and captures may come from standard input", () => {
   assert.equal(megaflow("parse -", whole).stdout.split("\n").length, 3);
 });
 
+test("connections are flushed on the way, and there are no more than --ct-max", () => {
+  const connection = (zone: number, port: number) =>
+    `udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=${port},dport=53),reply=(src=10.0.0.2,dst=10.0.0.1,sport=53,dport=${port}),zone=${zone},mark=${port}`;
+  const all = [connection(1, 100), connection(2, 200), connection(2, 201)];
+  writeFileSync(join(dir, "three.txt"), `${all.join("\n")}\n`);
+  const left = (options: string): number[] => {
+    const line = `replay --flows - ${ONE} --conntrack-state three.txt --out-dir flushed --json ${options}`;
+    const r = megaflow(line, "table=0 actions=drop\n");
+    assert.equal(r.stderr, "");
+    const rows = JSON.parse(readFileSync(join(dir, "flushed/conntrack.json"), "utf8")) as { mark: number }[];
+    return rows.map((row) => row.mark).sort();
+  };
+  assert.deepEqual(left(""), [100, 200, 201]);
+  assert.deepEqual(left("--ct-max 3"), [100, 200, 201]);
+  assert.deepEqual(left("--ct-flush +0=zone=2"), [100]);
+  assert.deepEqual(left("--ct-flush +0=ct_mark=0xc8/0xfe --ct-flush +0=ct_tp_src=100"), []);
+  assert.deepEqual(left("--ct-flush +0=zone=2,ct_tp_src=201"), [100, 200]);
+  assert.deepEqual(left("--ct-flush +0=icmp_id=100"), [100, 200, 201]);
+  assert.deepEqual(left("--ct-flush +9=all"), []);
+  const bad = megaflow(`replay --flows - ${ONE} --ct-max 0`, "");
+  assert.deepEqual(
+    [bad.status, bad.stderr],
+    [2, "megaflow: --ct-max N: there must be room for one connection\n"],
+  );
+});
+
 test("a replay may begin with the connections of a dump", () => {
   const connection =
     "tcp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=40000,dport=80),reply=(src=10.0.0.2,dst=10.0.0.1,sport=80,dport=40000),zone=3,mark=5,protoinfo=(state=ESTABLISHED)";

@@ -82,9 +82,10 @@ export class Bridge {
   readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
-    const { ports, failMode, exactEntries, connectionsMax, arenaBytes, megaflowsMax, vlanLimit } = options;
+    const { ports, failMode, exactEntries, arenaBytes, megaflowsMax, vlanLimit } = options;
     const seed = options.seed ?? 1;
     const { conntrack = {} } = options;
+    const connectionsMax = options.connectionsMax ?? conntrack.max;
     const ctTimeouts = policyNumbers(conntrack);
     this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed, ctTimeouts });
     this.pipeline.onRemoved = (rule, reason, nowMs) => {

@@ -20,6 +20,15 @@ test("limits and timeouts of zones are read as OVS's commands take them", () => 
   );
 });
 
+test("the most connections that there may be: of the option, else of the configuration", () => {
+  const none = { ctLimit: [], ctTimeout: [] };
+  assert.equal(conntrackSettings({ ...none, ctMax: "5" }, { max: 7 }).max, 5);
+  assert.equal(conntrackSettings(none, { max: 7 }).max, 7);
+  assert.equal(conntrackSettings(none).max, undefined);
+  for (const ctMax of ["0", "x", "-1", "10000001"])
+    assert.throws(() => conntrackSettings({ ...none, ctMax }), { code: "EARGS" });
+});
+
 test("they replace what the configuration says of the same zone, and leave the rest", () => {
   const base = { defaultLimit: 1, zones: new Map([[5, { limit: 2, timeouts: { udp_first: 3 } }]]) };
   assert.deepEqual(conntrackSettings({ ctLimit: ["zone=5,limit=4"], ctTimeout: [] }, base), {

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import {
   type ConntrackSettings,
   CT_LIMIT_MAX,
+  CT_MAX_MAX,
   CT_TIMEOUT_MAX,
   CT_TIMEOUT_NAMES,
   type CtTimeout,
@@ -14,6 +15,7 @@ import { MegaflowError } from "../lib/errors.ts";
 import { nearestWord } from "../lib/nearest.ts";
 
 export interface ConntrackOptions {
+  readonly ctMax?: string;
   /** `zone=Z,limit=N` or `default=N` each. */
   readonly ctLimit: readonly string[];
   /** `zone=Z,NAME=SECONDS,...` each. */
@@ -26,6 +28,7 @@ const TIMEOUT_FORM = "--ct-timeout zone=ZONE,NAME=SECONDS";
 export function addConntrackOptions(command: Command): Command {
   const list = (value: string, all: string[]) => [...all, value];
   return command
+    .option("--ct-max <N>", "connections that there may be (default: 1000000)")
     .option(
       "--ct-limit <zone=ZONE,limit=N>",
       "connections that may be committed in a zone; default=N: in all zones without a limit of their own together; repeatable",
@@ -81,7 +84,18 @@ export function conntrackSettings(
     }
     zones.set(zone, { ...zones.get(zone), timeouts: timeouts satisfies CtTimeoutPolicy });
   }
-  return { ...(defaultLimit === undefined ? {} : { defaultLimit }), zones };
+  const max = options.ctMax === undefined ? base.max : mostOf(options.ctMax);
+  return {
+    ...(max === undefined ? {} : { max }),
+    ...(defaultLimit === undefined ? {} : { defaultLimit }),
+    zones,
+  };
+}
+
+function mostOf(text: string): number {
+  const max = whole(text, CT_MAX_MAX, "--ct-max N");
+  if (max === 0) throw new MegaflowError("EARGS", "--ct-max N: there must be room for one connection");
+  return max;
 }
 
 function unknownTimeout(name: string): string {

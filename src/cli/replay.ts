@@ -8,11 +8,13 @@ import { planSpread } from "../bridge/spread-plan.ts";
 import { readTextFile } from "../control/text-file.ts";
 import { countConnections } from "../datapath/conntrack-dump.ts";
 import { restoreConnections } from "../datapath/conntrack-restore.ts";
+import { ConntrackControl } from "../datapath/conntrack-settings.ts";
 import { parseConnections } from "../datapath/conntrack-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { CaptureMerge, type MergedBatch } from "../port/capture-merge.ts";
 import { SHARDS_MAX, ShardPool } from "../worker/shard-pool.ts";
 import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignment.ts";
+import { type ConntrackFlush, parseConntrackFlush } from "./conntrack-flush.ts";
 import { addConntrackOptions, type ConntrackOptions, conntrackSettings } from "./conntrack-options.ts";
 import { EXIT_UNFINISHED } from "./exit.ts";
 import { LoopCapture } from "./loop-capture.ts";
@@ -23,6 +25,7 @@ import { addSwitchOptions, describeSwitch, type SwitchOptions } from "./switch-o
 interface ReplayOptions extends SwitchOptions, ConntrackOptions {
   in: string[];
   at: string[];
+  ctFlush: string[];
   conntrackState?: string;
   outDir?: string;
   shards: string;
@@ -87,6 +90,13 @@ export function register(program: Command): void {
       [],
     )
     .option(
+      "--ct-flush <+SECONDS=WHICH>",
+      "connections ended so long after the first frame: all, or those with zone=, ct_mark=, ct_label=, ct_nw_src=, " +
+        "ct_nw_proto=, ct_tp_dst=..., as ovs-ofctl ct-flush takes them, several with commas; repeatable",
+      list,
+      [],
+    )
+    .option(
       "--conntrack-state <FILE>",
       "connections that there are at the first frame, as ovs-appctl dpctl/dump-conntrack prints them, with or without -m and -s",
     )
@@ -127,8 +137,8 @@ async function replay(options: ReplayOptions): Promise<void> {
   const shards = wholeNumber(options.shards, "--shards", 1);
   if (shards > SHARDS_MAX) throw new MegaflowError("EARGS", `--shards: at most ${SHARDS_MAX}`);
   const loops = options.loop === undefined ? null : wholeNumber(options.loop, "--loop", 1);
-  if (loops !== null && (options.outDir !== undefined || options.at.length > 0)) {
-    throw new MegaflowError("EARGS", "--loop measures: it takes neither --out-dir nor --at");
+  if (loops !== null && (options.outDir !== undefined || options.at.length + options.ctFlush.length > 0)) {
+    throw new MegaflowError("EARGS", "--loop measures: it takes no --out-dir, --at or --ct-flush");
   }
   const captures = options.in.map((text) => {
     const [no, path] = splitAssignment(text, IN_FORM);
@@ -138,6 +148,7 @@ async function replay(options: ReplayOptions): Promise<void> {
     const [time, file] = splitAssignment(text, AT_FORM);
     return { afterNs: secondsToNs(time, AT_FORM), file };
   });
+  const flushes = options.ctFlush.map(parseConntrackFlush);
   const { conntrackState } = options;
   const inputs = [
     ...changes.map((c) => c.file),
@@ -182,7 +193,7 @@ async function replay(options: ReplayOptions): Promise<void> {
       seed: wholeNumber(options.seed, "--seed", 0),
       ...(pool === null ? {} : { shards: { loaders: pool.loaders, plan } }),
     });
-    const run = new ReplayRun(bridge, files, captures, changes, options.outDir, (nowMs) => {
+    const run = new ReplayRun(bridge, files, captures, changes, flushes, options.outDir, (nowMs) => {
       try {
         restoreConnections(bridge.datapath.kernel, state, nowMs);
       } catch (error) {
@@ -212,6 +223,7 @@ class ReplayRun {
   readonly #files: SwitchFiles;
   readonly #captures: readonly { port: number; path: string }[];
   readonly #changes: readonly { afterNs: number; file: string }[];
+  readonly #flushes: readonly ConntrackFlush[];
   readonly #outDir: string | undefined;
   readonly #restore: (nowMs: number) => void;
 
@@ -221,6 +233,7 @@ class ReplayRun {
     files: SwitchFiles,
     captures: readonly { port: number; path: string }[],
     changes: readonly { afterNs: number; file: string }[],
+    flushes: readonly ConntrackFlush[],
     outDir: string | undefined,
     restore: (nowMs: number) => void,
   ) {
@@ -228,6 +241,7 @@ class ReplayRun {
     this.#files = files;
     this.#captures = captures;
     this.#changes = changes;
+    this.#flushes = flushes;
     this.#outDir = outDir;
     this.#restore = restore;
   }
@@ -322,9 +336,9 @@ class ReplayRun {
   }
 
   #events(): ReplayEvent[] {
-    return this.#changes.map(({ afterNs }, i) => ({
+    const changes = this.#changes.map(({ afterNs }, i) => ({
       afterNs,
-      apply: (nowMs) => {
+      apply: (nowMs: number) => {
         try {
           applyBundle(this.#bridge, this.#files.later[i]!, nowMs);
         } catch (error) {
@@ -333,6 +347,15 @@ class ReplayRun {
         }
       },
     }));
+    const flushes = this.#flushes.map(({ afterNs, filter }) => ({
+      afterNs,
+      apply: (nowMs: number) => {
+        for (const { kernel } of this.#bridge.datapaths) {
+          if (kernel.isLost !== true) new ConntrackControl(kernel).flush(filter, nowMs);
+        }
+      },
+    }));
+    return [...changes, ...flushes];
   }
 
   /** Null when a capture cannot be read from its beginning on. */

@@ -61,6 +61,8 @@ export interface ZoneSettings {
 }
 
 export interface ConntrackSettings {
+  /** Connections that there may be; 1,000,000 unless it is said. */
+  readonly max?: number;
   /** A limit that all zones without one of their own share. */
   readonly defaultLimit?: number;
   readonly zones?: ReadonlyMap<number, ZoneSettings>;
@@ -74,10 +76,15 @@ export interface ZoneLimit {
   readonly count: number;
 }
 
+/** Most that `max` may be: 184 bytes each. */
+export const CT_MAX_MAX = 10_000_000;
+
 /** Which connections: all that are as every field given says. */
 export interface ConnectionFilter {
   readonly zone?: number;
   readonly proto?: number;
+  /** ICMP or ICMPv6, or none of the two. */
+  readonly isIcmp?: boolean;
   /** Fields of the original tuple and of the reply's. */
   readonly orig?: Partial<Tuple>;
   readonly reply?: Partial<Tuple>;
@@ -187,9 +194,10 @@ export function formatLimits(limits: readonly ZoneLimit[]): string {
 }
 
 function isMatch(c: Connection, filter: ConnectionFilter): boolean {
-  const { zone, proto, orig, reply, mark, label } = filter;
+  const { zone, proto, isIcmp, orig, reply, mark, label } = filter;
   if (zone !== undefined && c.zone !== zone) return false;
   if (proto !== undefined && c.proto !== proto) return false;
+  if (isIcmp !== undefined && (c.proto === 1 || c.proto === 58) !== isIcmp) return false;
   if (orig !== undefined && !isTupleMatch(c.orig, orig)) return false;
   if (reply !== undefined && !isTupleMatch(c.reply, reply)) return false;
   if (mark !== undefined && ((c.mark ^ mark.value) & (mark.mask ?? 0xffffffff)) !== 0) return false;

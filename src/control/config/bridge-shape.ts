@@ -1,6 +1,6 @@
 // The keys of a bridge: its files and ports, and columns of the Bridge table of ovs-vswitchd.conf.db(5) under their own names
 // (those of other_config too, with `_` for `-`).
-import { CT_LIMIT_MAX, CT_TIMEOUT_MAX, ZONE_MAX } from "../../datapath/conntrack-settings.ts";
+import { CT_LIMIT_MAX, CT_MAX_MAX, CT_TIMEOUT_MAX, ZONE_MAX } from "../../datapath/conntrack-settings.ts";
 import { TlvMap } from "../../flow/tlv-map.ts";
 import { MegaflowError } from "../../lib/errors.ts";
 import { PORT_OR_BOND } from "./bond-shape.ts";
@@ -63,6 +63,7 @@ const TIMEOUTS = record("timeouts", {
 });
 
 const CONNTRACK = record("conntrack", {
+  max: optional(whole(1, CT_MAX_MAX)),
   defaultLimit: optional(whole(0, CT_LIMIT_MAX)),
   zones: optional(
     mapOf(

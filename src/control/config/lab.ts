@@ -117,9 +117,9 @@ function snoopingOf(keys: SnoopingKeys): SnoopingOptions | undefined {
   });
 }
 
-function conntrackOf({ defaultLimit, zones = new Map() }: ConntrackKeys): ConntrackSettings {
+function conntrackOf({ max, defaultLimit, zones = new Map() }: ConntrackKeys): ConntrackSettings {
   return {
-    ...defined({ defaultLimit }),
+    ...defined({ max, defaultLimit }),
     zones: new Map(
       [...zones].map(([zone, { limit, timeouts }]) => [
         zone,
