@@ -53,7 +53,7 @@ export function formatGroup(group: DumpedGroup): string {
 function formatHashFields(hash: NonNullable<GroupMod["hashFields"]>): string {
   const parts = hash.fields.map((field) => {
     const bits = readSubfield(hash.mask, wholeField(field));
-    if (bits === (1n << BigInt(field.bits)) - 1n) return field.name;
+    if (!field.maskable || bits === (1n << BigInt(field.bits)) - 1n) return field.name;
     return `${field.name}=${formatFieldValue(field, bytesOf(bits, field.valueSize))}`;
   });
   return parts.length === 1 ? `,fields=${parts[0]}` : `,fields(${parts.join(",")})`;

@@ -271,13 +271,14 @@ function parseBucket(
   let weight = type === "select" ? 1 : 0;
   let watchPort = OFPP_NONE;
   let watchGroup: number | null = null;
-  // The actions are what is left when the keys are blanked out; so every column stays right.
+  // The actions are what is left when the keys are blanked out. ovs-ofctl writes each anew as `key(value)`, which matters where
+  // parentheses do not match. Done in place, so every column stays right.
   let actions = text;
-  const blank = (from: number, to: number): void => {
-    actions = actions.slice(0, from) + " ".repeat(to - from) + actions.slice(to);
+  const put = (from: number, by: string): void => {
+    actions = actions.slice(0, from) + by + actions.slice(from + by.length);
   };
+  const blank = (from: number, to: number): void => put(from, " ".repeat(to - from));
   const at = new Scanner(text, base);
-  const ends: number[] = [];
   let hasActions = false;
   while (at.next()) {
     const keyFrom = at.keyAt - base;
@@ -306,13 +307,14 @@ function parseBucket(
       if (id > BUCKET_MAX) throw at.errorAtValue(`invalid bucket_id id ${id}`);
     } else {
       hasActions = true;
-      // ovs-ofctl writes the actions anew, and a value that begins with a parenthesis ends with one.
-      if (text[valueFrom - 1] === "(" && at.value.includes(")->")) ends.push(valueFrom + at.value.length);
+      if (valueFrom > keyFrom + at.key.length) {
+        put(valueFrom - 1, "(");
+        put(valueFrom + at.value.length, ")");
+      }
       continue;
     }
     blank(keyFrom, valueFrom + at.value.length);
   }
-  for (const end of ends.reverse()) actions = `${actions.slice(0, end)})${actions.slice(end)}`;
   const fail = (message: string): MegaflowError => new MegaflowError("ETEXT", message, { column: base + 1 });
   if (!hasActions) throw fail("bucket must specify actions");
   if (type === "fast_failover" && watchPort === OFPP_NONE && watchGroup === null) {
