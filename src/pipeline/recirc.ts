@@ -80,6 +80,8 @@ const $full = new Uint32Array(PLAIN_WORDS + TUN_WORDS);
 
 export class RecircTable {
   #nextId = 1;
+  /** While a trace goes on, the first id of its own. */
+  #traceFrom = 0;
   readonly #byId = new Map<number, FrozenState>();
   readonly #byHash = new Map<number, FrozenState[]>();
 
@@ -96,9 +98,11 @@ export class RecircTable {
     const metadata = gather(flow);
     const hash = hashState(metadata, from);
     const same = this.#byHash.get(hash);
+    // As in OVS, a trace tells a controller of states of its own only.
+    const since = from.userdata === null ? 0 : this.#traceFrom;
     if (same !== undefined) {
       for (const state of same) {
-        if (equalStates(state, metadata, from)) {
+        if (state.id >= since && equalStates(state, metadata, from)) {
           state.usedMs = nowMs;
           return state;
         }
@@ -112,9 +116,14 @@ export class RecircTable {
     return state;
   }
 
-  /** The next id, to be handed to `forgetFrom`. */
-  mark(): number {
+  /** A trace begins: the next id, to be handed to `forgetFrom`. */
+  beginTrace(): number {
+    this.#traceFrom = this.#nextId;
     return this.#nextId;
+  }
+
+  endTrace(): void {
+    this.#traceFrom = 0;
   }
 
   /** Forgets every state made since `mark` but those of `kept`: a trace leaves nothing behind but the count. */

@@ -42,7 +42,7 @@ const RULER = "=".repeat(79);
 /** Traces with a context made ready anew. Recirculation ids made on the way are forgotten at the end. */
 export function traceFlow(ctx: Context, request: TraceRequest): string {
   const { recirc } = ctx.host;
-  const mark = recirc.mark();
+  const mark = recirc.beginTrace();
   const pending: PendingRecirc[] = [];
   const ctNext = [...request.ctNext];
   // As in OVS, only the recirculations still to be followed keep their ids after each part.
@@ -62,6 +62,7 @@ export function traceFlow(ctx: Context, request: TraceRequest): string {
     text += traceOne(ctx, next.flow, request, pending);
     tidy();
   }
+  recirc.endTrace();
   return text;
 }
 
