@@ -126,7 +126,7 @@ export class Spread {
       this.#source = data;
       this.#sourceView = new DataView(data.buffer, data.byteOffset, data.byteLength);
     }
-    copyFrame(data, this.#sourceView, offset, kept, w.bytes, w.view, at);
+    copyFrame(data, this.#sourceView, offset, kept, w, at >>> 2);
     w.offset[n] = at;
     w.length[n] = kept;
     w.wireLength[n] = wireLength;

@@ -26,7 +26,7 @@ import {
   type Value,
 } from "./mailbox.ts";
 import { Steering } from "./steering.ts";
-import { copyFrame, KIND_FRAGMENT, KIND_IP, Window } from "./window.ts";
+import { KIND_FRAGMENT, KIND_IP, SHORT_FRAME, Window } from "./window.ts";
 
 /** What the thread is started with. */
 export interface ShardTask {
@@ -194,7 +194,7 @@ class Share {
   /** Works on this shard's frames among `from` to `to`; returns the waiting outputs, the frames and their bytes on the wire. */
   take(from: number, to: number): [outputs: number, count: number, bytes: number] {
     const w = this.#window;
-    const { bytes, words, view } = this.#kernel;
+    const { bytes, words } = this.#kernel;
     const numbers = w.numbers[this.#me]!;
     let at = this.#arena;
     let d = this.#frames >>> 2;
@@ -205,7 +205,13 @@ class Share {
       const length = w.length[n]!;
       const wireLength = w.wireLength[n]!;
       const timeMs = w.timeMs[n]!;
-      copyFrame(w.bytes, w.view, w.offset[n]!, length, bytes, view, at);
+      const from = w.offset[n]!;
+      if (length > SHORT_FRAME) {
+        bytes.set(w.bytes.subarray(from, from + length), at);
+      } else {
+        // Up to three bytes more than there are: what follows a frame never counts.
+        for (let i = 0; i < length; i += 4) words[(at + i) >>> 2] = w.words[(from + i) >>> 2]!;
+      }
       words[d + (FRAME_PTR >> 2)] = at;
       words[d + (FRAME_LEN >> 2)] = length;
       words[d + (FRAME_WIRE_LEN >> 2)] = wireLength;

@@ -45,6 +45,12 @@ export class Steering {
     this.pair = 0;
     this.tuple = 0;
     if (length < 14) return;
+    if (length >= 38 && data[offset + 12] === 8 && data[offset + 13] === 0 && data[offset + 14] === 0x45) {
+      // Most frames: no tag, no options.
+      this.isIp = true;
+      this.#ipv4(data, offset + 14, end);
+      return;
+    }
     let at = offset + 12;
     let type = read16(data, at);
     at += 2;

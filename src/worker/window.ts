@@ -7,7 +7,7 @@
 //    pair u32 | shard u8 | kind u8 (KIND_*)                                 by the shard that has the frame in its slice
 //    place u32                                                              by the shard that takes it: its number among those taken
 //    by shard: numbers u32                                                  the other way round: of each taken frame its number here
-//    bytes, BYTES_MAX
+//    bytes, BYTES_MAX; a frame begins at a whole word
 //
 // None of it is atomic. Who may write changes hands by the mailboxes alone: what stands here before a message is sent is seen by whoever has
 // received it (mailbox.ts), and at no time does one thread write what another reads.
@@ -21,7 +21,7 @@ export const KIND_IP = 1;
 export const KIND_FRAGMENT = 2;
 
 /** Frames up to this length are copied word by word. */
-const SHORT_FRAME = 80;
+export const SHORT_FRAME = 80;
 
 export class Window {
   readonly buffer: SharedArrayBuffer;
@@ -36,7 +36,8 @@ export class Window {
   readonly kind: Uint8Array;
   readonly numbers: readonly Uint32Array[];
   readonly bytes: Uint8Array;
-  readonly view: DataView;
+  /** The bytes again. */
+  readonly words: Uint32Array;
 
   /** Of so many shards; the main thread makes the buffer, the shards are given it. */
   constructor(shards: number, buffer?: SharedArrayBuffer) {
@@ -60,25 +61,24 @@ export class Window {
     this.kind = new Uint8Array(this.buffer, take(FRAMES_MAX), FRAMES_MAX);
     at = take(BYTES_MAX);
     this.bytes = new Uint8Array(this.buffer, at, BYTES_MAX);
-    this.view = new DataView(this.buffer, at, BYTES_MAX);
+    this.words = new Uint32Array(this.buffer, at, BYTES_MAX / 4);
   }
 }
 
-/** Copies bytes; a few words faster than set() begins. `source` and `target` are views of `data` and `to`. */
+/** Copies bytes to word `at` of `to`; a few words faster than set() begins. `source` is a view of `data`. */
 export function copyFrame(
   data: Uint8Array,
   source: DataView,
   from: number,
   length: number,
-  to: Uint8Array,
-  target: DataView,
+  to: Pick<Window, "bytes" | "words">,
   at: number,
 ): void {
   if (length > SHORT_FRAME) {
-    to.set(data.subarray(from, from + length), at);
+    to.bytes.set(data.subarray(from, from + length), at * 4);
     return;
   }
-  let i = 0;
-  for (; i + 4 <= length; i += 4) target.setUint32(at + i, source.getUint32(from + i, true), true);
-  for (; i < length; i++) target.setUint8(at + i, source.getUint8(from + i));
+  const whole = length >>> 2;
+  for (let i = 0; i < whole; i++) to.words[at + i] = source.getUint32(from + i * 4, true);
+  for (let i = whole * 4; i < length; i++) to.bytes[at * 4 + i] = data[from + i]!;
 }
