@@ -35,6 +35,10 @@ if (flips === null && ovsSkip !== false) {
 }
 console.log(`seed ${values.seed}`);
 const startMs = Date.now();
+const summary = (result) =>
+  `${result.pipelines} pipelines, ${result.frames} frames in, ${result.sent} frames out, ${result.flips} bit patterns flipped, ` +
+  `${result.disagreements.length} disagreements, ${((Date.now() - startMs) / 1000).toFixed(1)} s`;
+let toldMs = startMs;
 const theirs = flips === null ? await Theirs.start() : null;
 try {
   const result = await judge(theirs, {
@@ -48,15 +52,20 @@ try {
     disagreementsMax: Number(values.max),
     verdicts: values.verdicts,
     report: (text) => console.log(`\n${text}`),
+    progress: (result) => {
+      if (Date.now() - toldMs < 60_000) return;
+      toldMs = Date.now();
+      console.error(summary(result));
+    },
   });
   const refused = [...result.refused].sort((a, b) => b[1] - a[1]).map(([why, n]) => `  ${n} ${why}`);
   console.log(`lines left out, by Megaflow's reason:\n${refused.slice(0, 30).join("\n")}`);
-  console.log(
-    `${result.pipelines} pipelines, ${result.frames} frames in, ${result.sent} frames out, ${result.flips} bit patterns flipped, ` +
-      `${result.disagreements.length} disagreements, ${((Date.now() - startMs) / 1000).toFixed(1)} s`,
-  );
+  console.log(summary(result));
   for (const text of result.unsteady) console.log(text);
-  if (result.ended.length > 0) console.log(`Open vSwitch ended on seeds\n  ${result.ended.join("\n  ")}`);
+  for (const [why, seeds] of result.ended)
+    console.log(`Open vSwitch ended on ${seeds.length} pipelines, seeds ${seeds.join(", ")}: ${why}`);
+  if (result.ended.size > 0)
+    console.log(`${result.rest} of these were judged without the flows that it ended on`);
   process.exitCode = result.disagreements.length === 0 ? 0 : 1;
 } finally {
   await theirs?.stop();

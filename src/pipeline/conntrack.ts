@@ -1,6 +1,7 @@
 // The ct action (ovs-actions(7)): what is pending is committed, the exec actions fill in mark and label, and a table
 // forks the frame. After it the frame counts as untracked here; only the fork knows what conntrack said.
 import type { DatapathAction } from "../datapath/action.ts";
+import type { Subfield } from "../flow/field.ts";
 import { O_CT_LABEL, O_CT_MARK } from "../flow/layout.ts";
 import { maskSubfield, readSubfield32 } from "../flow/subfield.ts";
 import type { Action } from "./action.ts";
@@ -56,6 +57,9 @@ export function translateConntrack(ctx: Context, step: Step, last: boolean): voi
   w[LABEL_WORD + 1] = l1;
   w[LABEL_WORD + 2] = l2;
   w[LABEL_WORD + 3] = l3;
+  // OVS forgets that the actions looked at these.
+  if (ctx.conntracked)
+    for (const { src } of step.sub) if (src !== null && isCtValue(src)) maskSubfield(wc, src);
 
   if (action.table !== null) {
     ctx.conntracked = true;
@@ -64,6 +68,10 @@ export function translateConntrack(ctx: Context, step: Step, last: boolean): voi
   ctx.nat = null;
   ctx.clearConntrack();
   ctx.report("detail", "Sets the packet to an untracked state, and clears all the conntrack fields.");
+}
+
+function isCtValue({ field }: Subfield): boolean {
+  return field.offset === O_CT_MARK || (field.offset >= O_CT_LABEL && field.offset < O_CT_LABEL + 16);
 }
 
 function labelOf(ctx: Context): { value: Uint8Array; mask: Uint8Array } {

@@ -120,6 +120,8 @@ export interface Ovs {
   monitor(bridge: string, options?: { readonly bytes?: boolean }): Promise<() => Promise<string[]>>;
   /** What the switch logged so far. */
   log(): string;
+  /** Why the switch is no more: the assertion that failed, else the signal or status it ended with; null while it runs. */
+  ended(): string | null;
   stop(): Promise<void>;
 }
 
@@ -166,6 +168,7 @@ class RunningOvs implements Ovs {
   readonly #children: ChildProcess[] = [];
   readonly #taken = new Map<string, number>();
   #ctl: Unixctl | null = null;
+  #switch: ChildProcess | null = null;
   #clockStopped = false;
 
   constructor() {
@@ -196,7 +199,7 @@ class RunningOvs implements Ovs {
         ...options.set,
       ]);
     }
-    this.#spawn(options.vswitchd ?? "ovs-vswitchd", [
+    this.#switch = this.#spawn(options.vswitchd ?? "ovs-vswitchd", [
       `unix:${d}/db.sock`,
       ...(options.args ?? ["--enable-dummy=override", "--disable-system"]),
       `--unixctl=${d}/vswitchd.ctl`,
@@ -336,6 +339,13 @@ class RunningOvs implements Ovs {
     return existsSync(file) ? readFileSync(file, "utf8") : "";
   }
 
+  ended(): string | null {
+    const child = this.#switch;
+    if (child === null || (child.exitCode === null && child.signalCode === null)) return null;
+    const assertion = /\|EMER\|(.*)$/m.exec(this.log());
+    return assertion?.[1] ?? child.signalCode ?? `status ${child.exitCode}`;
+  }
+
   async stop(): Promise<void> {
     this.#ctl?.close();
     this.#ctl = null;
@@ -363,7 +373,7 @@ class RunningOvs implements Ovs {
     return join(this.dir, `tx-${port}.pcap`);
   }
 
-  #spawn(name: string, args: readonly string[], output: number | "ignore" = "ignore"): void {
+  #spawn(name: string, args: readonly string[], output: number | "ignore" = "ignore"): ChildProcess {
     // setpriv (util-linux) asks the system to end the program when this process ends.
     const setpriv = program("setpriv");
     const command = setpriv === null ? program(name)! : setpriv;
@@ -375,6 +385,7 @@ class RunningOvs implements Ovs {
     });
     child.unref();
     this.#children.push(child);
+    return child;
   }
 
   #run(name: string, args: readonly string[], input?: string): Promise<string> {

@@ -2,6 +2,7 @@
 // case.ts for what is compared; masks.ts for what needs no Open vSwitch.
 import { Prng } from "../../../src/lib/prng.ts";
 import {
+  type Aspect,
   type Case,
   type CaseFrame,
   describeDifference,
@@ -13,7 +14,7 @@ import { FRAGMENT_WAIT_MS, isFragment, tracks } from "./fragments.ts";
 import { FrameMaker } from "./frames.ts";
 import { oneIn } from "./hosts.ts";
 import { checkMasks } from "./masks.ts";
-import { mendTrace } from "./normalize.ts";
+import { mendCounts, mendTrace } from "./normalize.ts";
 import { acceptable, runOurs } from "./ours.ts";
 import { makePipeline, withChanges } from "./pipelines.ts";
 import { shrink } from "./shrink.ts";
@@ -36,6 +37,8 @@ export interface JudgeOptions {
   /** Stop after so many disagreements. */
   readonly disagreementsMax?: number;
   readonly report?: (text: string) => void;
+  /** Called after each pipeline. */
+  readonly progress?: (sofar: JudgeResult) => void;
 }
 
 export interface JudgeResult {
@@ -46,8 +49,10 @@ export interface JudgeResult {
   disagreements: string[];
   /** Seeds on which the switches disagreed, but not when asked again: OVS orders flows and removes connections in its own time. */
   unsteady: string[];
-  /** Seeds on which Open vSwitch itself ended, with its last words. */
-  ended: string[];
+  /** Seeds on which Open vSwitch itself ended, by why: an assertion, a signal. */
+  ended: Map<string, number[]>;
+  /** How many of these were judged without the flows that Open vSwitch ended on. */
+  rest: number;
   /** Lines that were left out of pipelines because Megaflow refuses them, by reason. */
   refused: Map<string, number>;
 }
@@ -96,7 +101,9 @@ async function runTheirs(
   traced: readonly CaseFrame[],
 ): Promise<Outcome> {
   const real = await theirs.run(c, traced);
-  return { ...real, traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")) };
+  const lines = [...c.flows, ...c.frames.flatMap((f) => f.mods ?? [])];
+  const flows = mendCounts(real.flows, ours.flows, lines);
+  return { ...real, flows, traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")) };
 }
 
 /** Cached against uncached, and the masks: what is wrong, or null. */
@@ -131,8 +138,13 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
     flips: 0,
     disagreements: [],
     unsteady: [],
-    ended: [],
+    ended: new Map(),
+    rest: 0,
     refused: new Map(),
+  };
+  const end = (error: unknown, seed: number) => {
+    if (!(error instanceof OvsEnded)) throw error;
+    result.ended.set(error.message, [...(result.ended.get(error.message) ?? []), seed]);
   };
   const say = (text: string) => {
     result.disagreements.push(text);
@@ -161,16 +173,53 @@ export async function judge(theirs: Theirs | null, options: JudgeOptions): Promi
       try {
         await judgeTheirs(theirs, c, cached, seed, options, result, say);
       } catch (error) {
-        if (!(error instanceof OvsEnded)) throw error;
-        result.ended.push(`${seed}: ${error.message}`);
+        end(error, seed);
+        await judgeRest(theirs, c, (error as OvsEnded).message, seed, options, result, say);
       }
-      if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, result, say);
+      if (options.verdicts === true) await judgeRefusals(theirs, c, refusals, seed, end, say);
     }
+    options.progress?.(result);
     if (result.disagreements.length >= (options.disagreementsMax ?? Number.POSITIVE_INFINITY)) break;
     if (result.flips >= (options.flipsMax ?? Number.POSITIVE_INFINITY)) break;
   }
   return result;
 }
+
+/** Judges what is left of a pipeline on which Open vSwitch ended without the flows that it may have ended on. */
+async function judgeRest(
+  theirs: Theirs,
+  c: Case,
+  why: string,
+  seed: number,
+  options: JudgeOptions,
+  result: JudgeResult,
+  say: (text: string) => void,
+): Promise<void> {
+  const deadly = DEADLY.find(([end]) => end.test(why))?.[1];
+  if (deadly === undefined) return;
+  const harmless = (line: string) => !deadly.test(line);
+  const left = {
+    ...c,
+    groups: c.groups.filter(harmless),
+    flows: c.flows.filter(harmless),
+    frames: c.frames.map((f) => (f.mods === undefined ? f : { ...f, mods: f.mods.filter(harmless) })),
+  };
+  const rest = acceptable(left, () => {});
+  const cached = runOurs(rest, { cache: true, traced: tracedFrames(rest, options) });
+  try {
+    await judgeTheirs(theirs, rest, cached, seed, options, result, say);
+    result.rest++;
+  } catch (error) {
+    if (!(error instanceof OvsEnded)) throw error;
+  }
+}
+
+/** What Open vSwitch ends on (differences.md, entry 1): the failed assertion, and the lines that lead to it. */
+const DEADLY: readonly (readonly [RegExp, RegExp])[] = [
+  [/action_set_len <= state->ofpacts_len/, /write_actions/],
+  [/failed in push_eth\(\)/, /encap\(|push_eth/],
+  [/does not answer/, /fin_(idle|hard)_timeout/],
+];
 
 async function judgeTheirs(
   theirs: Theirs,
@@ -191,7 +240,13 @@ async function judgeTheirs(
   const tracedOf = (x: Case) => (aspect === "traces" ? x.frames : []);
   const fails = async (x: Case) => {
     const ours = runOurs(x, { cache: true, traced: tracedOf(x) });
-    const again = differences(await runTheirs(theirs, x, ours, tracedOf(x)), ours);
+    let again: readonly Aspect[];
+    try {
+      again = differences(await runTheirs(theirs, x, ours, tracedOf(x)), ours);
+    } catch (error) {
+      if (!(error instanceof OvsEnded)) throw error;
+      return false;
+    }
     if (aspect === "refused") return ours.refused.length === 0 && again.includes(aspect);
     return ours.refused.length === 0 && again.includes(aspect) && !again.includes("refused");
   };
@@ -217,7 +272,7 @@ async function judgeRefusals(
   c: Case,
   refusals: readonly (readonly [string, string, string])[],
   seed: number,
-  result: JudgeResult,
+  end: (error: unknown, seed: number) => void,
   say: (text: string) => void,
 ): Promise<void> {
   for (const [line, why, code] of refusals) {
@@ -227,8 +282,7 @@ async function judgeRefusals(
     try {
       verdict = await theirs.verdict(kind, line, c);
     } catch (error) {
-      if (!(error instanceof OvsEnded)) throw error;
-      result.ended.push(`${seed}: ${error.message}`);
+      end(error, seed);
       continue;
     }
     if (verdict === null)

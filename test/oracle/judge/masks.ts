@@ -3,8 +3,9 @@
 // actions, rules that are credited, and mask; and no two megaflows match one frame.
 //
 // One exception, which is OVS's too: that a subtable has no rule for a frame can be shown by the prefix trie of nw_dst or by that of
-// nw_src, and the one that shows it is all that counts, not the one that was asked before it. So megaflows that do the same may differ
-// in how much of the addresses they match, and overlap there.
+// nw_src, and the one that shows it is all that counts, not the one that was asked before it; and a trie that would need more bits than
+// the subtable itself is asked only where these bits have been looked at already, else the subtable is, with all its fields. So
+// megaflows that do the same may differ in how much of the addresses they match, and then in the rest, and overlap there.
 import type { Bridge } from "../../../src/bridge/bridge.ts";
 import type { DatapathAction } from "../../../src/datapath/action.ts";
 import { FLOW_WORDS, Flow, KEY_WORDS } from "../../../src/flow/flow.ts";
@@ -114,9 +115,15 @@ const TRIE_WORDS: ReadonlySet<number> = new Set(
   [L.O_NW_SRC, L.O_NW_DST, L.O_CT_NW_SRC, L.O_CT_NW_DST].map((o) => o >> 2),
 );
 
+/** Whether two masks are equal, or tell of different answers of the tries. */
 function sameButTries(a: Flow, b: Flow): boolean {
-  for (let w = 0; w < KEY_WORDS; w++) if (a.words[w] !== b.words[w] && !TRIE_WORDS.has(w)) return false;
-  return true;
+  let same = true;
+  for (let w = 0; w < KEY_WORDS; w++) {
+    if (a.words[w] === b.words[w]) continue;
+    if (TRIE_WORDS.has(w)) return true;
+    same = false;
+  }
+  return same;
 }
 
 interface FreeBits {

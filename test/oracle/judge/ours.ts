@@ -99,6 +99,8 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
   bridge.run(sink);
   options.inspect?.(bridge);
   const ordered = keepsFragments(c) ? sortPieces : (list: string[]) => list;
+  // Theirs has no megaflow left that would keep a recirculation's id for the traces.
+  bridge.pipeline.recirc.forgetFrom(1, new Set());
   return {
     refused: [],
     sent: ordered([...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? [])),

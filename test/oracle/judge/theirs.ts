@@ -2,6 +2,7 @@
 // megaflows, so that none is stale: what is compared is what OVS makes of the tables, not how soon it notices a change.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { type Ovs, requireOvs } from "../ovs.ts";
 import {
@@ -21,11 +22,18 @@ const BRIDGE = "br0";
 const LAST_TABLE = 253;
 /** Its flows matter to nobody: a change of them makes the switch look at all. */
 const NUDGED = "nudge";
+/** After a minute without a word OVS hangs up on a controller. */
+const WARP_MS = 20_000;
+/** A switch that is silent for so long goes round for ever. */
+const SILENCE_MS = 30_000;
 /** Control requests that the switch takes in one round of its main loop; a frame sent with so many others is alone in its round. */
 const REQUESTS_A_ROUND = 10;
 
 /** The switch ended on a case: an assertion or a crash of its own. A new one has been started. */
 export class OvsEnded extends Error {}
+
+/** The switch runs, and hears nothing. */
+class Silence extends Error {}
 
 /** The listening ovs-ofctl ended, which prints what the packets have. */
 class ListenerEnded extends Error {}
@@ -62,13 +70,36 @@ export class Theirs {
   /** Starts a new switch where this one ended on the way; throws OvsEnded. */
   async #guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await work();
+      return await this.#unlessSilent(work());
     } catch (error) {
-      const alive = await this.ovs.appctl("version").catch(() => null);
-      if (alive !== null && !(error instanceof ListenerEnded)) throw error;
-      const why = lastWords(this.ovs.log()) ?? (alive === null ? String(error) : "the listener ended");
+      const alive = !(error instanceof Silence) && (await this.#answers());
+      if (alive && !(error instanceof ListenerEnded)) throw error;
+      const why = (await endOf(this.ovs)) ?? (error instanceof Error ? error.message : String(error));
       await this.#renew();
       throw new OvsEnded(why);
+    }
+  }
+
+  #answers(): Promise<boolean> {
+    return this.ovs.appctl("version").then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #unlessSilent<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {});
+    const stop = new AbortController();
+    const late = () => sleep(SILENCE_MS, null, { signal: stop.signal }).catch(() => null);
+    try {
+      for (;;) {
+        const done = await Promise.race([work.then((value) => ({ value })), late()]);
+        if (done !== null) return done.value;
+        if ((await Promise.race([this.#answers(), late()])) === null)
+          throw new Silence("the switch does not answer");
+      }
+    } finally {
+      stop.abort();
     }
   }
 
@@ -98,6 +129,7 @@ export class Theirs {
       answer.catch(() => {}); // told by the one below that waits for all
       calls.push(answer);
     };
+    const told: string[] = [];
     for (const frame of c.frames) {
       if (frame.afterMs > 0) {
         if (mortal) {
@@ -105,7 +137,10 @@ export class Theirs {
           await Promise.all(calls);
           await ovs.settle();
         }
-        await ovs.warp(frame.afterMs);
+        for (let ms = frame.afterMs; ms > 0; ms -= WARP_MS) {
+          await ovs.warp(Math.min(ms, WARP_MS));
+          told.push(...(await this.#told()));
+        }
         if (mortal) await this.#bury();
       }
       if (frame.mods !== undefined) {
@@ -123,7 +158,7 @@ export class Theirs {
     for (const [no, name] of [...PORTS.map((n) => [n, `p${n}`] as const), [OFPP_LOCAL, BRIDGE] as const]) {
       for (const frame of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(frame).toString("hex")}`);
     }
-    const told = await this.#allTold(c);
+    told.push(...(await this.#allTold(c)));
     const controller = packetIns(told);
     const ordered = keepsFragments(c) ? sortPieces : (lines: string[]) => lines;
     const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
@@ -229,9 +264,10 @@ export class Theirs {
   }
 }
 
-/** What the switch logged of its end. */
-function lastWords(log: string): string | null {
-  return /\|EMER\|(.*)/.exec(log)?.[1] ?? null;
+/** Why the switch ended, which it may take a moment to do after its last answer. */
+async function endOf(ovs: Ovs): Promise<string | null> {
+  for (let i = 0; i < 100 && ovs.ended() === null; i++) await sleep(10);
+  return ovs.ended();
 }
 
 async function startSwitch(): Promise<Ovs> {
@@ -243,6 +279,8 @@ async function startSwitch(): Promise<Ovs> {
       await ovs.vsctl(["set", "interface", name, "mtu_request=9000"]);
     await ovs.ofctl(["add-tlv-map", BRIDGE, TLV_MAP]);
     await ovs.stopClock();
+    // Else it would trace, now and then, a frame whose translation goes too deep, and a controller would be sent what the trace is.
+    await ovs.appctl("vlog/set", "ofproto_dpif_upcall:ANY:off");
     return ovs;
   } catch (error) {
     await ovs.stop();
