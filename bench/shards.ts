@@ -149,7 +149,9 @@ function lie(frames: readonly Frame[]): {
     size += bytes.length;
   });
   const data = new Uint8Array(size);
-  frames.forEach(({ bytes }, i) => data.set(bytes, offset[i]!));
+  frames.forEach(({ bytes }, i) => {
+    data.set(bytes, offset[i]!);
+  });
   const length = Uint32Array.from(frames, ({ bytes }) => bytes.length);
   return { data, offset, length, port: Uint32Array.from(frames, ({ port }) => port) };
 }
