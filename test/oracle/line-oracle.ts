@@ -25,6 +25,8 @@ const ALL_VERSIONS = "OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,Ope
 const SENTINEL = "actions=end_of_batch";
 /** What is said of a flow that no version of OpenFlow can carry whole. */
 const NO_VERSION = "actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)";
+/** Actions that ovs-ofctl drops, without a word, where OpenFlow 1.0 does not have them. */
+const LOST_IN_OLD = /action.*=.*(write_actions|clear_actions|meter\b|push_vlan)/i;
 const BATCH = 200;
 const CHUNK = 4000;
 
@@ -98,10 +100,7 @@ export class LineOracle {
     const good: number[] = [];
     for (const [i, verdict] of verdicts.entries()) if (verdict.words === "" && !verdict.crashed) good.push(i);
     await this.#judgeSending(lines, verdicts, good, 6);
-    // ovs-ofctl drops, without a word, what OpenFlow 1.0 does not have.
-    const refused = good.filter(
-      (i) => verdicts[i]!.words !== "" && !/write_actions|clear_actions|meter\b|push_vlan/i.test(lines[i]!),
-    );
+    const refused = good.filter((i) => verdicts[i]!.words !== "" && !LOST_IN_OLD.test(lines[i]!));
     const words = refused.map((i) => verdicts[i]!.words);
     await this.#judgeSending(lines, verdicts, refused, 1);
     for (const [n, i] of refused.entries()) {

@@ -178,7 +178,8 @@ function parseRest(line: string, start: number, command: FlowModCommand, names: 
   if (!isNew && !(verdict.inOld && refusalOld === null)) {
     throw new MegaflowError("ETEXT", (verdict.inNew ? refusalNew : refusalOld)!, { column: 1 });
   }
-  if (newCookie === ALL_ONES) newCookie = isAdd ? 0n : null;
+  // All ones leave a flow's cookie as it is.
+  if (newCookie === ALL_ONES && !isAdd) newCookie = null;
   if (isNew) completeTag(match);
   actions = asSent(actions, !isNew);
   if (!isNew) {
