@@ -102,7 +102,7 @@ export async function measureShards(name: string, count: number, runMs: number):
     for (const { bytes, port } of [...workload.first, ...workload.frames]) {
       replay.frame(bytes, 0, bytes.length, bytes.length, NOW_SEC, 0, port);
     }
-    replay.flush();
+    replay.finish();
     const captured = lie(workload.frames);
 
     const from = replay.counts.packets;
@@ -116,7 +116,7 @@ export async function measureShards(name: string, count: number, runMs: number):
         next = next + 1 === workload.frames.length ? 0 : next + 1;
       }
     }
-    replay.flush();
+    replay.finish();
     const seconds = (performance.now() - beginMs) / 1000;
     const frames = replay.counts.packets - from;
     const after = threadTimes();

@@ -1,6 +1,6 @@
 // `megaflow replay --shards N` writes what one shard writes: every recorded capture, the Antrea story, and mutated frames.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -138,6 +138,21 @@ test(`mutated frames are the same on 2 and 5 shards as on one (seed ${SEED})`, (
   compare("random", [2, 5], [...pipeline, ...ports, "--in", `1=${randomCapture()}`]);
 });
 
+test("without files the counts are the same, changes on the way too", () => {
+  const later = join(dir, "later.flows");
+  writeFileSync(later, "delete table=3,ip\nadd table=1,priority=99,tcp,actions=drop\n");
+  const args = [...pipeline, ...ports, "--in", `1=${randomCapture()}`];
+  for (const at of ["40", "1000"]) args.push("--at", `+${at}=${later}`);
+  const [one, four] = ["1", "4"].map((shards) => {
+    const { status, stdout } = megaflow("replay", ...args, "--shards", shards, "--json");
+    assert.equal(status, 0);
+    const { cache, seconds, mpps, shards: rows, ...counts } = JSON.parse(stdout);
+    return counts;
+  });
+  assert.deepEqual(four, one);
+  assert.ok(one.dropped > RANDOM_FRAMES / 10);
+});
+
 test("what may not be spread stays in one shard, and the summary says why", () => {
   const capture = join(FIXTURES, "vlan.pcap");
   const { stdout, status } = megaflow(
@@ -183,7 +198,7 @@ for (const [what, message] of [
         }
       };
       send(100, 1000);
-      run.flush();
+      run.finish();
       const rows = bridge.spread!.counts();
       assert.ok(rows.every(({ packets }) => packets > 20));
       send(100, 2000);
@@ -192,7 +207,7 @@ for (const [what, message] of [
       if (what === "throws") kernel.words.fill(0xffff_fff0, (0x20000 + 256) >>> 2, (0x20000 + 512) >>> 2);
       else await pool.terminate(1);
       assert.throws(
-        () => run.flush(),
+        () => run.finish(),
         (error) => error instanceof MegaflowError && error.code === "ESHARD" && message.test(error.message),
       );
       assert.equal(run.counts.packets, 100);

@@ -210,8 +210,17 @@ export class Bridge {
     else this.#runSpread(this.spread, sink);
   }
 
+  /**
+   * With several shards and a sink that only counts, run() returns while they still work on the last frames: this waits for them. What
+   * is asked of the bridge itself waits; before its datapaths are asked, call it.
+   */
+  finish(): void {
+    this.spread?.finish();
+  }
+
   /** In the same steps of time as one shard: a timer runs before the first frame that has reached it, whichever shard has the frame. */
   #runSpread(spread: Spread, sink: FrameSink): void {
+    spread.finish();
     const total = spread.staged;
     for (let from = 0; from < total; ) {
       const frameMs = spread.stagedTimeMs(from);
@@ -249,17 +258,20 @@ export class Bridge {
 
   /** Lets time pass without frames, up to `nowMs`. */
   advance(nowMs: number): void {
+    this.finish();
     if (this.#nextTimerMs() <= nowMs) this.#runTimers(nowMs);
     this.nowMs = Math.max(this.nowMs, nowMs);
   }
 
   /** Brings the flows' counters up to date: before any dump. */
   pushStats(): void {
+    this.finish();
     for (const datapath of this.datapaths) datapath.pushStats();
   }
 
   /** Of all shards together. */
   cacheCounters(): CacheCounters {
+    this.finish();
     const sum = { exact: 0, megaflow: 0, upcall: 0 };
     for (const datapath of this.datapaths) {
       const { exact, megaflow, upcall } = datapath.cacheCounters();

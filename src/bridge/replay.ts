@@ -30,6 +30,7 @@ export class Replay implements FrameSink {
   readonly #events: ReplayEvent[];
   /** Called with a frame's number, bytes and fate, if anyone wants to know. */
   readonly #watch: Watch | null;
+  #begun = false;
   #firstSec = 0;
   #firstNsec = 0;
   // Of the frames staged:
@@ -73,7 +74,8 @@ export class Replay implements FrameSink {
     inPort: number,
   ): void {
     const bridge = this.#bridge;
-    if (this.counts.packets === 0 && bridge.staged === 0) {
+    if (!this.#begun) {
+      this.#begun = true;
       this.#firstSec = sec;
       this.#firstNsec = nsec;
     }
@@ -100,6 +102,7 @@ export class Replay implements FrameSink {
   finish(): void {
     this.flush();
     while (this.#events.length > 0) this.#applyNext();
+    this.#bridge.finish();
   }
 
   #applyNext(): void {

@@ -49,7 +49,14 @@ export class Spread {
   readonly datapaths: readonly Datapath[];
   readonly batchMax = FRAMES_MAX;
   readonly #kernels: readonly ShardKernel[];
-  readonly #window: Window;
+  /** One is filled while the shards may still work on the other. */
+  readonly #windows: readonly [Window, Window];
+  #current: 0 | 1 = 0;
+  /** Shards at work on what finish() ends. */
+  #working: readonly number[] = [];
+  /** Of the window that the shards work on. */
+  #numbers: readonly Uint32Array[] = [];
+  #pendingTally: NonNullable<FrameSink["tally"]> | null = null;
   readonly #plan: SpreadPlan;
   /** Address pairs, by their hash, that are steered by it alone; null: all are. */
   #gathered: Set<number> | null;
@@ -77,7 +84,7 @@ export class Spread {
     this.#plan = plan;
     this.#gathered = plan.by === "tuple" ? new Set() : null;
     const shards = loaders.length;
-    this.#window = new Window(shards);
+    this.#windows = [new Window(shards), new Window(shards)];
     const kernels: ShardKernel[] = [];
     this.datapaths = loaders.map((loader, i) => {
       const load: ShardLoader = (byteLength, imports) => {
@@ -91,11 +98,16 @@ export class Spread {
     const byPair = plan.by === "pair";
     const { othersTogether } = plan;
     kernels.forEach((kernel, shard) => {
-      kernel.join({ window: this.#window.buffer, shard, shards, byPair, othersTogether });
+      const windows = this.#windows.map(({ buffer }) => buffer);
+      kernel.join({ windows, shard, shards, byPair, othersTogether });
     });
     this.#early = loaders.map(() => new EarlyOutputs());
     this.#shares = loaders.map(() => ({ count: 0, bytes: 0, outputs: 0, next: 0 }));
     this.#counts = loaders.map(() => ({ packets: 0, bytes: 0 }));
+  }
+
+  get #window(): Window {
+    return this.#windows[this.#current];
   }
 
   get staged(): number {
@@ -147,7 +159,9 @@ export class Spread {
     return this.#window.bytes.subarray(at, at + this.#window.length[n]!);
   }
 
+  /** Begins an empty window; the other is the shards', until finish(). */
   clear(): void {
+    this.#current = this.#current === 0 ? 1 : 0;
     this.#staged = 0;
     this.#stagedBytes = 0;
     this.#steered = 0;
@@ -161,10 +175,25 @@ export class Spread {
     const { timeMs } = this.#window;
     let to = from;
     while (to < end && timeMs[to]! < deadlineMs) to++;
-    this.#work(from, to);
-    if (sink.tally === undefined) this.#tell(from, to, sink);
-    else this.#tally(sink.tally.bind(sink));
+    this.#start(from, to);
+    if (sink.tally === undefined) {
+      this.#end();
+      this.#tell(from, to, sink);
+    } else {
+      this.#pendingTally = sink.tally.bind(sink);
+      // The last of the window: others may be staged meanwhile, for who only counts needs nothing of the window.
+      if (to < this.#staged) this.finish();
+    }
     return to;
+  }
+
+  /** Waits for what the shards may still work on, and has it counted. Before anything is asked of them, or done to them. */
+  finish(): void {
+    const tally = this.#pendingTally;
+    if (tally === null) return;
+    this.#pendingTally = null;
+    this.#end();
+    this.#tally(tally);
   }
 
   /** Has the shards say whose the staged frames are. */
@@ -177,7 +206,11 @@ export class Spread {
       kernels.map((_, i) => i),
       working,
       (kernel, i) => {
-        kernel.beginSteer(Math.min(i * slice, this.#staged), Math.min((i + 1) * slice, this.#staged));
+        kernel.beginSteer(
+          this.#current,
+          Math.min(i * slice, this.#staged),
+          Math.min((i + 1) * slice, this.#staged),
+        );
       },
     );
     this.#stop(working);
@@ -232,18 +265,27 @@ export class Spread {
     });
   }
 
-  #work(from: number, to: number): void {
-    const kernels = this.#kernels;
+  /** Starts the shards on the frames `from` to `to`. */
+  #start(from: number, to: number): void {
     const { shard } = this.#window;
     // A shard without a frame among them is left alone.
     const wanted = new Set<number>();
-    for (let n = from; n < to && wanted.size < kernels.length; n++) wanted.add(shard[n]!);
+    for (let n = from; n < to && wanted.size < this.#kernels.length; n++) wanted.add(shard[n]!);
     const working: number[] = [];
     for (const share of this.#shares) share.count = 0;
     this.#begin([...wanted], working, (kernel, i) => {
       this.datapaths[i]!.sink = this.#early[i]!;
-      kernel.beginTake(from, to);
+      kernel.beginTake(this.#current, from, to);
     });
+    this.#working = working;
+    this.#numbers = this.#window.numbers;
+  }
+
+  /** Answers their upcalls until they have done. */
+  #end(): void {
+    const kernels = this.#kernels;
+    const working = this.#working;
+    this.#working = [];
     const asking = this.#stop(working);
     while (asking.size > 0) {
       const i = this.#first(asking);
@@ -314,7 +356,7 @@ export class Spread {
     let first = -1;
     let least = Number.POSITIVE_INFINITY;
     for (const i of asking) {
-      const number = this.#window.numbers[i]![this.datapaths[i]!.frameAtWork]!;
+      const number = this.#numbers[i]![this.datapaths[i]!.frameAtWork]!;
       if (number >= least) continue;
       least = number;
       first = i;

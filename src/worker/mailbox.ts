@@ -7,7 +7,7 @@
 //
 //    0 TURN     MAIN or SHARD: who reads the message and may write the next
 //    1 KIND     of the message (below)
-//    2 NUMBER   CALL: which export, by its place in WebAssembly.Module.exports
+//    2 NUMBER   CALL: which export, by its place in WebAssembly.Module.exports; STEER, TAKE: which window
 //    3 COUNT    values; FAILED: bytes of the text at 32
 //    4 WIDE     bit n: value n is a 64-bit integer, else a number
 //    8 values, 64 bits each: a float64 or an int64, eight of them (no export takes more)

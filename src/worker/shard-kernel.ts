@@ -93,16 +93,16 @@ export class ShardKernel implements Kernel {
   }
 
   /** Starts saying whose the window's frames `from` to `to` are; pause() and result(0) tell whether there is a fragment among them. */
-  beginSteer(from: number, to: number): void {
-    this.#start(STEER, 0, [from, to]);
+  beginSteer(window: number, from: number, to: number): void {
+    this.#start(STEER, window, [from, to]);
   }
 
   /**
    * Starts working on its own of the same frames; what the take before put out is forgotten. pause() until it has ended; result(0): outputs
    * that wait, result(1): frames taken, result(2): their bytes on the wire.
    */
-  beginTake(from: number, to: number): void {
-    this.#start(TAKE, 0, [from, to]);
+  beginTake(window: number, from: number, to: number): void {
+    this.#start(TAKE, window, [from, to]);
   }
 
   /** Waits until what was begun has ended, or wants something of this thread: an upcall ("asks"), its output taken ("full"). */
@@ -153,6 +153,7 @@ export class ShardKernel implements Kernel {
   #start(kind: number, number: number, values: readonly Value[]): void {
     if (this.#failure !== null) throw this.#failure;
     if (this.#state.lost !== null) throw this.#fail(`has ended: ${this.#state.lost}`);
+    assert(this.#mailbox.hasMessage, "a shard that works is not disturbed");
     this.#mailbox.send(kind, number, values);
   }
 

@@ -44,7 +44,8 @@ export interface LoadMessage {
 
 /** What a JOIN finds on the port. */
 export interface JoinMessage {
-  readonly window: SharedArrayBuffer;
+  /** Filled in turn. */
+  readonly windows: readonly SharedArrayBuffer[];
   /** This shard's number, and how many there are. */
   readonly shard: number;
   readonly shards: number;
@@ -96,10 +97,10 @@ class Shard {
           break;
         }
         case STEER:
-          mailbox.send(RETURNED, 0, [this.#share!.steer(...this.#range()) ? 1 : 0]);
+          mailbox.send(RETURNED, 0, [this.#share!.steer(mailbox.number, ...this.#range()) ? 1 : 0]);
           break;
         case TAKE:
-          mailbox.send(RETURNED, 0, this.#share!.take(...this.#range()));
+          mailbox.send(RETURNED, 0, this.#share!.take(mailbox.number, ...this.#range()));
           break;
         case LOAD:
           this.#load();
@@ -154,7 +155,7 @@ const SLACK = 64;
 /** A shard's part of the work on a window. */
 class Share {
   readonly #kernel: Kernel;
-  readonly #window: Window;
+  readonly #windows: readonly Window[];
   readonly #me: number;
   readonly #shards: number;
   readonly #byPair: boolean;
@@ -163,9 +164,9 @@ class Share {
   readonly #frames: number;
   readonly #arena: number;
 
-  constructor(kernel: Kernel, { window, shard, shards, byPair, othersTogether }: JoinMessage) {
+  constructor(kernel: Kernel, { windows, shard, shards, byPair, othersTogether }: JoinMessage) {
     this.#kernel = kernel;
-    this.#window = new Window(shards, window);
+    this.#windows = windows.map((buffer) => new Window(shards, buffer));
     this.#me = shard;
     this.#shards = shards;
     this.#byPair = byPair;
@@ -175,9 +176,9 @@ class Share {
     this.#arena = kernel.exports.arenaAt() >>> 0;
   }
 
-  /** Says of the frames `from` to `to` whose they are; true when there is a fragment among them. */
-  steer(from: number, to: number): boolean {
-    const w = this.#window;
+  /** Says of a window's frames `from` to `to` whose they are; true when there is a fragment among them. */
+  steer(window: number, from: number, to: number): boolean {
+    const w = this.#windows[window]!;
     const steering = this.#steering;
     let fragments = false;
     for (let n = from; n < to; n++) {
@@ -192,8 +193,8 @@ class Share {
   }
 
   /** Works on this shard's frames among `from` to `to`; returns the waiting outputs, the frames and their bytes on the wire. */
-  take(from: number, to: number): [outputs: number, count: number, bytes: number] {
-    const w = this.#window;
+  take(window: number, from: number, to: number): [outputs: number, count: number, bytes: number] {
+    const w = this.#windows[window]!;
     const { bytes, words } = this.#kernel;
     const numbers = w.numbers[this.#me]!;
     let at = this.#arena;
