@@ -52,6 +52,7 @@ export class Pipeline implements UpcallHandler, Host {
   /** Null when snooping is off. */
   readonly snooping: SnoopingTable | null;
   readonly recirc = new RecircTable();
+  finTimeouts = false;
   readonly tlvMap: TlvMap;
   readonly settings: PipelineSettings;
   readonly bridgeName: string;
