@@ -461,21 +461,27 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   }
   const nats: NatSpec[] = action.nat === null ? [] : [action.nat];
   for (const inner of action.exec) if (inner.type === "nat") nats.push(inner.nat);
-  for (const { minAddr } of nats) {
+  // A zone that is read from a field is the last that OVS looks at: nothing inside is inconsistent any more.
+  const isInsideChecked = typeof action.zone === "number";
+  for (const { minAddr } of isInsideChecked ? nats : []) {
     if (minAddr !== null && dlType !== (minAddr.length === 4 ? ETH_IP : ETH_IPV6)) return inconsistent;
   }
   // What is invalid is no connection.
   if (action.commit && (flow.get8(L.O_CT_STATE) & L.CS_INVALID) !== 0) return inconsistent;
   const changes =
     action.exec.some((inner) => inner.type !== "nat") || nats.some((nat) => nat.kind !== "undo");
-  if (!action.commit && changes) return "OFPBAC_BAD_ARGUMENT";
+  if (!action.commit && changes) {
+    if (isInsideChecked) return "OFPBAC_BAD_ARGUMENT";
+    refuse("OFPBAC_BAD_ARGUMENT");
+  }
   // A range from port 0 does not survive the way to the switch.
   if (nats.some((nat) => nat.minPort === 0 && nat.maxPort !== 0)) refuse("OFPBAC_BAD_ARGUMENT");
   // Nor does an address of zeros, whatever comes with it.
   if (nats.some((nat) => isZero(nat.minAddr) && (nat.maxAddr !== null || nat.minPort !== 0))) {
     refuse("OFPBAC_BAD_ARGUMENT");
   }
-  return action.exec.length === 0 ? null : checkNested(action.exec, known, 255);
+  const error = action.exec.length === 0 ? null : checkNested(action.exec, known, 255);
+  return isInsideChecked ? error : null;
 }
 
 function isZero(address: Uint8Array | null): boolean {

@@ -110,7 +110,7 @@ export function parseController(at: Scanner): Action {
   let maxLen = MAX_LEN_ALL;
   let controllerId = 0;
   let reason = "action";
-  let userdata = new Uint8Array(0);
+  let digits = "";
   let pause = false;
   let meterId: number | null = null;
   if (/^[0-9]+$/.test(at.value)) {
@@ -130,9 +130,7 @@ export function parseController(at: Scanner): Action {
           controllerId = boundedInteger(pairs, "id", 0xffff);
           break;
         case "userdata":
-          userdata = Uint8Array.from(
-            hexBytes(pairs, pairs.value, "bad hex digit in `controller' action `userdata'"),
-          );
+          digits = pairs.value;
           break;
         case "pause":
           pause = true;
@@ -146,6 +144,8 @@ export function parseController(at: Scanner): Action {
       }
     }
   }
+  // The last userdata counts, and is read after all the rest.
+  const userdata = Uint8Array.from(hexBytes(at, digits, "bad hex digit in `controller' action `userdata'"));
   return { type: "controller", maxLen, controllerId, reason, userdata, pause, meterId };
 }
 
