@@ -42,7 +42,8 @@ export class Megaflow {
 
   /** When a frame last hit it, or when it was made. */
   lastUsedMs(kernel: Kernel): number {
-    return this.stats(kernel).usedMs || this.createdMs;
+    const at = (this.at + abi.MF_USED) >>> 2;
+    return kernel.words[at]! + kernel.words[at + 1]! * 0x100000000 || this.createdMs;
   }
 
   /** Counts a frame that its owner knows of already. */
