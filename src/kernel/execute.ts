@@ -382,7 +382,7 @@ function execute(program: usize): bool {
         if (nextRandom() < load<u32>(at, 4)) runCopy(at + 8);
         break;
       case A_CHECK_PKT_LEN: {
-        refreshWholeKey();
+        // As OVS: with the headers and the padding of when the frame was last parsed, whatever has been put before them since.
         const greater = load<u32>(PKT, PKT_WIRE_LEN) - paddingSize() > load<u32>(at, 4);
         runCopy(greater ? at + 16 : at + 16 + <usize>load<u32>(at, 8) * 4);
         break;
