@@ -243,6 +243,18 @@ test("learned flows go with the last that learns them, if it says so", () => {
   assert.deepEqual([tables.ruleCount(3), tables.ruleCount(4)], [0, 1]);
 });
 
+test("a learned flow that is due with the last that learns it goes once", () => {
+  const tables = new Tables();
+  const [learn] = parseActions("learn(table=3,cookie=5,delete_learned,in_port)");
+  tables.apply([flowMod({ actions: [learn!], hardTimeout: 1 })], 0);
+  tables.apply([flowMod({ tableId: 3, newCookie: 5n, hardTimeout: 1 })], 0);
+  assert.deepEqual(
+    tables.expire(1001).map((rule) => rule.tableId),
+    [0],
+  );
+  assert.deepEqual([tables.ruleCount(0), tables.ruleCount(3)], [0, 0]);
+});
+
 test("what the switch keeps in table 254 can be missed, not changed", () => {
   const tables = new Tables();
   const remove = (over: Partial<FlowMod>) =>

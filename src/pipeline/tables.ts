@@ -176,8 +176,13 @@ export class Tables {
 
   /** Removes the rules whose idle or hard timeout has passed, and returns them. */
   expire(nowMs: number): Rule[] {
-    const expired = this.expiry.take(nowMs);
-    for (const rule of expired) this.remove([rule], hardExpiryMs(rule) <= nowMs ? "hard" : "idle", nowMs);
+    const due = this.expiry.take(nowMs);
+    const expired: Rule[] = [];
+    for (const rule of due) {
+      if (rule.removed) continue; // with one before it that had learned it
+      this.remove([rule], hardExpiryMs(rule) <= nowMs ? "hard" : "idle", nowMs);
+      expired.push(rule);
+    }
     return expired;
   }
 
