@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DatapathAction } from "../src/datapath/action.ts";
 import { Datapath, type DatapathOptions, type OutputSink } from "../src/datapath/datapath.ts";
+import { STALE_ALL } from "../src/datapath/stale.ts";
 import type { FlowStats, Miss, Translation, UpcallHandler } from "../src/datapath/upcall.ts";
 import { Flow } from "../src/flow/flow.ts";
 import * as L from "../src/flow/layout.ts";
@@ -53,6 +54,9 @@ class TreePipeline implements UpcallHandler {
       actions,
       wildcards,
       owner: {
+        asked: () => true,
+        dependsOnRules: false,
+        rewritten: null,
         credit(stats) {
           const sum = credited.get(name) ?? { packets: 0, bytes: 0, usedMs: 0, tcpFlags: 0 };
           credited.set(name, {
@@ -116,7 +120,7 @@ function run(options: DatapathOptions, count: number, disturb = false) {
       if (disturb) {
         const all = [...datapath.megaflows.values()];
         for (const megaflow of all) if (disturber.below(4) === 0) datapath.remove(megaflow);
-        if (disturber.below(3) === 0) datapath.revalidate(null, (key) => pipeline.translate(key));
+        if (disturber.below(3) === 0) datapath.revalidate(STALE_ALL, (key) => pipeline.translate(key));
         if (disturber.below(3) === 0) datapath.expire(1_000_000 + n, 300);
       }
     }

@@ -3,11 +3,12 @@
 import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../datapath/conntrack-settings.ts";
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
+import { STALE_ALL, type Stale, StaleFilter } from "../datapath/stale.ts";
 import { Twins } from "../datapath/twins.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { type FlowRemoval, flowRemoval, type RemovalReason } from "../pipeline/flow-removal.ts";
-import { Pipeline, STALE_ALL } from "../pipeline/pipeline.ts";
+import { Pipeline } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { Rule } from "../pipeline/rule.ts";
 import type { PipelineSettings } from "../pipeline/settings.ts";
@@ -76,6 +77,8 @@ export class Bridge {
   nowMs = 0;
   /** Told of each flow with send_flow_rem that is gone, when its last traffic has been counted. */
   onFlowRemoved: ((removal: FlowRemoval) => void) | null = null;
+  /** Megaflows that no change concerned may look at other bits than they would now. */
+  #unsettled = false;
   #nextSweepMs = 0;
   #nextConnectionSweepMs = 0;
   #removed: { readonly rule: Rule; readonly reason: RemovalReason; readonly nowMs: number }[] = [];
@@ -269,6 +272,17 @@ export class Bridge {
     for (const datapath of this.datapaths) datapath.pushStats();
   }
 
+  /**
+   * Takes out megaflows that would look at other bits since rules came or went that did not concern them. They do what they would do
+   * now; but only when they are gone do no two megaflows overlap. Twice a second, and before megaflows are dumped.
+   */
+  settle(): void {
+    if (!this.#unsettled) return;
+    this.#unsettled = false;
+    this.#revalidate(STALE_ALL);
+    this.#revalidateStale();
+  }
+
   /** Of all shards together. */
   cacheCounters(): CacheCounters {
     this.finish();
@@ -299,6 +313,7 @@ export class Bridge {
     }
     if (this.#nextSweepMs <= nowMs) {
       for (const datapath of this.datapaths) datapath.expire(nowMs, MEGAFLOW_IDLE_MS);
+      this.settle();
       this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
     }
     if (this.#nextConnectionSweepMs <= nowMs) {
@@ -312,20 +327,23 @@ export class Bridge {
   #revalidateStale(): void {
     // Revalidation pushes statistics, which may refresh or learn flows and MACs in turn: until all is quiet.
     for (let stale = this.pipeline.takeStale(); stale !== null; stale = this.pipeline.takeStale()) {
-      this.#revalidate(stale === STALE_ALL ? null : stale);
+      this.#unsettled = !stale.all && (this.#unsettled || stale.rules.length > 0);
+      this.#revalidate(stale);
     }
     if (this.#removed.length > 0) this.#tellRemoved();
   }
 
   /** Of several shards the megaflows are taken in the order that one shard would have them in: new recirculation ids count by it. */
-  #revalidate(changed: ReadonlySet<string> | null): void {
+  #revalidate(stale: Stale): void {
     const translate = (key: Flow) => this.pipeline.revalidate(key, this.nowMs);
-    if (this.twins === null || changed !== null) {
-      for (const datapath of this.datapaths) datapath.revalidate(changed, translate);
+    if (this.twins === null) {
+      this.datapath.revalidate(stale, translate);
       return;
     }
+    const filter = new StaleFilter(stale);
     for (const { members } of [...this.twins.all]) {
-      for (const { megaflow, datapath } of [...members]) datapath.revalidateOne(megaflow, translate);
+      for (const { megaflow, datapath } of [...members])
+        if (filter.concerns(megaflow, datapath.kernel)) datapath.revalidateOne(megaflow, translate);
     }
   }
 

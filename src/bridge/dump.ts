@@ -76,6 +76,7 @@ const linesOf = (text: string): string[] => text.trimEnd().split("\n");
 
 /** `ovs-appctl dpctl/dump-flows`, megaflows in the order they were installed, ports by OpenFlow number. */
 export function* megaflowLines(bridge: Bridge): Generator<string> {
+  bridge.settle();
   const { tlvMap } = bridge.pipeline;
   const key = new Flow();
   const mask = new Flow();

@@ -11,6 +11,7 @@ import type { Kernel, KernelLoader } from "./kernel.ts";
 import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import { Megaflow } from "./megaflow.ts";
 import { ProgramEncoder } from "./program.ts";
+import { type Stale, StaleFilter } from "./stale.ts";
 import { ARENA_BYTES, startKernel } from "./start-kernel.ts";
 import type { Twins } from "./twins.ts";
 import type { DropInfo, FlowStats, Miss, Translation, UpcallHandler } from "./upcall.ts";
@@ -393,15 +394,18 @@ export class Datapath {
   }
 
   /**
-   * Translates installed megaflows again, those that depend on any of `changed` (all for null), and removes each that would
-   * come out differently.
+   * Translates installed megaflows again, those that what is stale may concern, and removes each that would come out differently.
    * `translate` gives null when the megaflow has lost its ground (its recirculation id is gone).
    */
-  revalidate(changed: ReadonlySet<string> | null, translate: (key: Flow) => Translation | null): void {
-    if (this.megaflows.size === 0) return; // as after each flow of a file that is loaded
-    for (const megaflow of changed === null ? this.megaflows.values() : this.#dependentsOf(changed)) {
-      this.revalidateOne(megaflow, translate);
+  revalidate(stale: Stale, translate: (key: Flow) => Translation | null): void {
+    if (!stale.all && stale.rules.length === 0) {
+      for (const megaflow of this.#dependentsOf(stale.facts!)) this.revalidateOne(megaflow, translate);
+      return;
     }
+    if (this.megaflows.size === 0) return; // as after each flow of a file that is loaded
+    const filter = new StaleFilter(stale);
+    for (const megaflow of this.megaflows.values())
+      if (filter.concerns(megaflow, this.kernel)) this.revalidateOne(megaflow, translate);
   }
 
   /** The same for one megaflow. */

@@ -4,6 +4,7 @@ import { Flow } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 import { tcpFrame } from "../packet/frame.ts";
 import { Datapath, type DatapathOptions } from "./datapath.ts";
+import { STALE_ALL } from "./stale.ts";
 import type { Miss, Translation, UpcallHandler } from "./upcall.ts";
 
 /** Looks at other bits of nw_src for each tp_src: as many masks as ports that are seen. Sends to a port by what it saw. */
@@ -26,7 +27,7 @@ class ManyMasks implements UpcallHandler {
     return {
       actions: [{ type: "output", port }],
       wildcards,
-      owner: { credit() {} },
+      owner: { credit() {}, asked: () => true, dependsOnRules: false, rewritten: null },
       dependencies: null,
       drop: null,
       cacheable: true,
@@ -79,7 +80,7 @@ test("masks of a port are held at the limit, and every frame goes where it would
   few.all(1);
   assert.equal(pipeline.upcalls, before);
   const count = datapath.megaflows.size;
-  datapath.revalidate(null, (key) => pipeline.translate(key));
+  datapath.revalidate(STALE_ALL, (key) => pipeline.translate(key));
   assert.equal(datapath.megaflows.size, count);
 
   // Another port has its own; megaflows that go give back theirs.

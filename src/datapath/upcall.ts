@@ -32,6 +32,12 @@ export interface FlowStats {
 export interface MegaflowOwner {
   /** Called with what the megaflow counted since the last call; also for the frame that missed. */
   credit(stats: FlowStats): void;
+  /** Whether the translation asked this table. */
+  asked(tableId: number): boolean;
+  /** Whether any rule that comes or goes may concern it, asked for or not. */
+  readonly dependsOnRules: boolean;
+  /** Numbers of the key's words that tables were asked with other values than the frame's; null for none. */
+  readonly rewritten: readonly number[] | null;
 }
 
 /** The answer: actions, and the bits of the key they depend on (DESIGN D4). */

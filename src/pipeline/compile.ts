@@ -1,7 +1,7 @@
 // Actions compiled once per rule into steps: a write to header or register bits becomes a few masked 32-bit stores, so
 // that translating a frame creates nothing per action. The steps of a rule stand in `Rule.plan`.
 import { ARP_OP, type Field, NW_TOS, type Subfield } from "../flow/field.ts";
-import { FLOW_WORDS, Flow } from "../flow/flow.ts";
+import { FLOW_WORDS, Flow, KEY_WORDS } from "../flow/flow.ts";
 import {
   B_CT,
   B_CT_LABEL,
@@ -97,6 +97,8 @@ export class Step {
   readonly fieldName: string;
   /** S_UNROLL's cookie. */
   readonly cookie: bigint;
+  /** Whether it may write to the datapath's key. */
+  readonly touches: boolean;
 
   constructor(code: number, action: Action, more: Partial<Step> = {}) {
     this.code = code;
@@ -113,7 +115,27 @@ export class Step {
     this.sub = more.sub ?? NO_STEPS;
     this.fieldName = more.fieldName ?? "";
     this.cookie = more.cookie ?? 0n;
+    this.touches = code === S_WRITE ? writesKey(this.writes) : !UNTOUCHING.has(code);
   }
+}
+
+/** What leaves the flow as it is; of whatever else may write to the key. */
+const UNTOUCHING: ReadonlySet<number> = new Set([
+  S_OUTPUT,
+  S_RESUBMIT,
+  S_GOTO,
+  S_NOP,
+  S_METER,
+  S_CONTROLLER,
+  S_GROUP,
+  S_WRITE_ACTIONS,
+  S_CLEAR_ACTIONS,
+  S_EXIT,
+]);
+
+function writesKey(writes: Uint32Array): boolean {
+  for (let i = 0; i < writes.length; i += 3) if (writes[i]! < KEY_WORDS) return true;
+  return false;
 }
 
 const NO_WRITES = new Uint32Array(0);

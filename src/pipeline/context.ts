@@ -1,7 +1,7 @@
 // The state of one translation. There is one Context per pipeline, made ready anew for every frame, so that a translation
 // in the common path creates its answer and nothing else.
 import type { DatapathAction } from "../datapath/action.ts";
-import { Flow } from "../flow/flow.ts";
+import { Flow, KEY_WORDS } from "../flow/flow.ts";
 import {
   O_ACTSET_OUTPUT,
   O_CT_IPV6_SRC,
@@ -138,6 +138,8 @@ export class Context implements PendingHeaders {
   thawed = false;
   /** A header was written since the last commit. */
   dirty = false;
+  /** Some of the key may have been written since a table was last asked. */
+  touched = false;
   pendingEncap = false;
   pendingDecap = false;
   encapData: Uint8Array = NO_DATA;
@@ -203,6 +205,7 @@ export class Context implements PendingHeaders {
     this.cacheable = true;
     this.thawed = false;
     this.dirty = false;
+    this.touched = false;
     this.forgetPendingHeaders();
     this.poppedTag = false;
     this.sent = false;
@@ -233,6 +236,18 @@ export class Context implements PendingHeaders {
   dependOn(fact: string): void {
     this.owner.facts ??= [];
     this.owner.facts.push(fact);
+  }
+
+  /** A table is about to be asked: notes which of the key's words it will see other than the frame has them. */
+  noteRewritten(): void {
+    if (!this.touched) return;
+    this.touched = false;
+    const { flow, original, owner } = this;
+    for (let i = 0; i < KEY_WORDS; i++) {
+      if (flow.words[i] === original.words[i] || owner.rewritten?.includes(i)) continue;
+      owner.rewritten ??= [];
+      owner.rewritten.push(i);
+    }
   }
 
   /** Brings the frame in line with the flow. */

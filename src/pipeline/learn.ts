@@ -39,6 +39,7 @@ export function translateLearn(ctx: Context, step: Step): void {
   const mod = learnedFlow(action, flow);
   if (ctx.trace !== null) ctx.report("detail", describe(mod, ctx.host.tlvMap));
   const { host } = ctx;
+  ctx.owner.dependsOnRules = true;
   let success = true;
   if (ctx.sideEffects) {
     success = host.mayLearn(mod, action.limit);

@@ -23,6 +23,11 @@ export class Owner implements MegaflowOwner {
   learns: ((nowMs: number) => void)[] | null = null;
   recircs: FrozenState[] | null = null;
   mirrors: Mirror[] | null = null;
+  /** Tables in which nothing was found. */
+  missed: number[] | null = null;
+  rewritten: number[] | null = null;
+  /** It learns: what it would learn may be there or gone, and the limit be reached, in whatever table. */
+  dependsOnRules = false;
   readonly #tables: Tables;
 
   constructor(tables: Tables) {
@@ -47,6 +52,11 @@ export class Owner implements MegaflowOwner {
     if (this.finTimeouts !== null && (stats.tcpFlags & TCP_FIN_RST) !== 0) {
       for (const fin of this.finTimeouts) this.#tables.reduceTimeouts(fin.rule, fin.idle, fin.hard);
     }
+  }
+
+  asked(tableId: number): boolean {
+    for (const rule of this.rules) if (rule.tableId === tableId) return true;
+    return this.missed?.includes(tableId) ?? false;
   }
 
   #creditGroups(packets: number, bytes: number): void {

@@ -1,5 +1,6 @@
 // The slow path's outside: tables, groups, meters, MAC learning and the translator over them, as the datapath (upcalls)
 // and the bridge (changes, time, revalidation, traces) use it.
+import { STALE_ALL, type Stale } from "../datapath/stale.ts";
 import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
 import type { Flow } from "../flow/flow.ts";
 import { O_RECIRC_ID } from "../flow/layout.ts";
@@ -37,9 +38,6 @@ export interface PipelineOptions extends PipelineSettings {
   /** Named in traces. */
   readonly bridgeName?: string;
 }
-
-/** takeStale: any megaflow may be out of date. */
-export const STALE_ALL = "all";
 
 export class Pipeline implements UpcallHandler, Host {
   readonly ports: PortTable;
@@ -157,16 +155,17 @@ export class Pipeline implements UpcallHandler, Host {
     return { actions, wildcards: wc, owner, dependencies: owner.facts, drop, cacheable };
   }
 
-  /**
-   * What may have gone out of date since the last call: STALE_ALL, or the dependencies (Translation.dependencies) that have
-   * changed, or null for nothing.
-   */
-  takeStale(): typeof STALE_ALL | ReadonlySet<string> | null {
-    const version = this.tables.version + this.groups.version + this.meters.version + this.ports.version;
-    const changed = union(this.macs.takeChanged(), this.snooping?.takeChanged() ?? null);
-    if (version === this.#staleVersion) return changed;
-    this.#staleVersion = version;
-    return STALE_ALL;
+  /** What has changed since the last call; null for nothing. */
+  takeStale(): Stale | null {
+    const version = this.groups.version + this.meters.version + this.ports.version;
+    const facts = union(this.macs.takeChanged(), this.snooping?.takeChanged() ?? null);
+    const rules = this.tables.takeChanged();
+    if (version !== this.#staleVersion || rules === null) {
+      this.#staleVersion = version;
+      return STALE_ALL;
+    }
+    if (facts === null && rules.length === 0) return null;
+    return { all: false, facts, rules };
   }
 
   /** When runTimers has something to do; Infinity when never. */

@@ -23,6 +23,8 @@ import { outputsToGroup, outputsToPort } from "./rule-filter.ts";
 /** Tables a flow can be added to are 0 to 253; OVS keeps 254 for itself. */
 export const TABLE_COUNT = 254;
 export const TABLE_ALL = 255;
+/** More changed rules than this concern about every megaflow. */
+const CHANGED_MAX = 64;
 const NO_COOKIE_MASK = 0n;
 const EXACT_COOKIE = 0xffff_ffff_ffff_ffffn;
 
@@ -65,8 +67,6 @@ interface Change {
 }
 
 export class Tables {
-  /** Goes up with every change. */
-  version = 0;
   private readonly classifiers: (Classifier | null)[] = new Array(TABLE_COUNT + 1).fill(null);
   private readonly internal = internalTable();
   /** Those whose subtables may be out of order. */
@@ -76,6 +76,8 @@ export class Tables {
   private readonly cookies = new CookieIndex();
   private readonly references = new References();
   private readonly learned = new LearnedCookies();
+  /** Rules that came or went since takeChanged() was called, null when they are too many to tell. */
+  private changedRules: Rule[] | null = [];
   private readonly checkActions: (mod: FlowMod) => void;
   private readonly onRemoved: NonNullable<TablesOptions["onRemoved"]>;
   private readonly modifyAsOpenFlow10: boolean;
@@ -119,12 +121,7 @@ export class Tables {
       throw new FlowModError(error.message, changes.length - 1);
     }
     this.publish();
-    let changed = false;
-    for (const change of changes) {
-      changed ||= change.added.length > 0 || change.deleted.length > 0;
-      this.finish(change, nowMs);
-    }
-    if (changed) this.version++;
+    for (const change of changes) this.finish(change, nowMs);
   }
 
   /** A learned flow: as in OVS, one that is there keeps its timeouts, flags and age, and gets the cookie and the actions. */
@@ -152,6 +149,19 @@ export class Tables {
 
   ruleCount(tableId: number): number {
     return this.classifiers[tableId]?.ruleCount ?? 0;
+  }
+
+  /** The rules that came, changed or went since it was last called; null when they are too many to tell. */
+  takeChanged(): readonly Rule[] | null {
+    const changed = this.changedRules;
+    this.changedRules = [];
+    return changed;
+  }
+
+  private noteChanged(rules: readonly Rule[]): void {
+    if (this.changedRules === null || rules.length === 0) return;
+    if (this.changedRules.length + rules.length > CHANGED_MAX) this.changedRules = null;
+    else this.changedRules.push(...rules);
   }
 
   /** No rule expires before this time; Infinity when none ever does. */
@@ -214,7 +224,6 @@ export class Tables {
     const change = newChange(reason, true);
     this.startRemoval(rules, change);
     this.finish(change, nowMs);
-    this.version++;
   }
 
   private start(mod: FlowMod, change: Change, nowMs: number, asOpenFlow10: boolean): void {
@@ -348,6 +357,9 @@ export class Tables {
   private finish(change: Change, nowMs: number): void {
     const { added, replaced, evicted, deleted } = change;
     const orphans: Learned[] = [];
+    this.noteChanged(added);
+    this.noteChanged(deleted);
+    if (evicted !== null) this.noteChanged([evicted]);
     for (let i = 0; i < added.length; i++) {
       const rule = added[i]!;
       const old = replaced[i]!;

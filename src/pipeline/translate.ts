@@ -165,6 +165,7 @@ function resume(ctx: Context, recircId: number): readonly S.Step[] | null {
   }
   if (ctx.trace !== null) ctx.trace = addNode(ctx.trace, "thaw", "thaw");
   thaw(ctx, state);
+  ctx.touched = true;
   if (state.actionSet.length > 0) {
     if (ctx.trace !== null) ctx.report("thaw", `Restoring action set: ${formatSteps(ctx, state.actionSet)}`);
     ctx.flow.set32(O_ACTSET_OUTPUT, OFPP_UNSET);
@@ -184,6 +185,7 @@ function congested(ctx: Context): boolean {
   if ((flow.get8(O_NW_TOS) & 3) === 0) return true;
   flow.bytes[O_NW_TOS]! |= 3;
   ctx.dirty = true;
+  ctx.touched = true;
   return false;
 }
 
@@ -197,16 +199,26 @@ export function planOf(rule: Rule): readonly S.Step[] {
 function lookup(ctx: Context, inPort: number, tableId: number): Rule | null {
   const { flow } = ctx;
   const oldPort = flow.get32(O_IN_PORT);
-  if (inPort !== oldPort) flow.set32(O_IN_PORT, inPort);
+  if (inPort !== oldPort) {
+    flow.set32(O_IN_PORT, inPort);
+    ctx.touched = true;
+  }
   let rule: Rule | null;
   if ((flow.get8(O_NW_FRAG) & FRAG_ANY) !== 0) {
     // Fragments are matched as if they had no ports, the first one too.
     const ports = flow.words[O_TP_SRC >> 2]!;
     flow.words[O_TP_SRC >> 2] = 0;
+    ctx.touched = true;
+    ctx.noteRewritten();
     rule = ctx.host.tables.lookup(tableId, flow, ctx.wc);
     flow.words[O_TP_SRC >> 2] = ports;
   } else {
+    ctx.noteRewritten();
     rule = ctx.host.tables.lookup(tableId, flow, ctx.wc);
+  }
+  if (rule === null) {
+    ctx.owner.missed ??= [];
+    ctx.owner.missed.push(tableId);
   }
   if (inPort !== oldPort) flow.set32(O_IN_PORT, oldPort);
   ctx.lastTable = tableId;
@@ -236,6 +248,7 @@ export function lookupAndTranslate(
       return;
     }
     swapConntrackTuple(ctx.flow, ctx.wc);
+    ctx.touched = true;
   }
   const rule = tableId >= TABLE_INTERNAL ? null : lookup(ctx, inPort, tableId);
   if (withCt) swapConntrackTuple(ctx.flow, ctx.wc);
@@ -319,6 +332,7 @@ export function translateSteps(ctx: Context, steps: readonly S.Step[], last: boo
   for (let i = 0; i < count; i++) {
     if (ctx.error !== X_OK) return;
     const step = steps[i]!;
+    if (step.touches) ctx.touched = true;
     if (ctx.wasMpls) rare.recircForMpls(ctx, step);
     if (ctx.exit) {
       if (ctx.freezing) freezeSteps(ctx, steps, i);

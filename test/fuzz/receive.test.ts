@@ -21,7 +21,7 @@ test(`${COUNT} mutated frames are looked up by the parser's key (seed ${SEED})`,
   const answer: Translation = {
     actions: [{ type: "drop", reason: DROP_EXPLICIT }],
     wildcards: new Flow(),
-    owner: { credit() {} },
+    owner: { credit() {}, asked: () => true, dependsOnRules: false, rewritten: null },
     dependencies: null,
     drop: null,
     cacheable: false,
