@@ -42,6 +42,8 @@ export class Lab {
   readonly #namespaces: string[] = [];
   readonly #switches: Switch[] = [];
   readonly #prefix: string;
+  /** Options of Node for the switches that are started from now on. */
+  nodeOptions: readonly string[] = [];
 
   constructor(name: string) {
     this.#prefix = `${name}-${process.pid}`;
@@ -74,7 +76,8 @@ export class Lab {
 
   /** Starts `megaflow run` in a namespace, and waits until it is ready. */
   async run(netns: string, yaml: string, ...args: string[]): Promise<Switch> {
-    const started = new Switch(netns, this.write(`lab-${this.#switches.length}.yaml`, yaml), args);
+    const config = this.write(`lab-${this.#switches.length}.yaml`, yaml);
+    const started = new Switch(netns, this.nodeOptions, config, args);
     this.#switches.push(started);
     await started.until(/megaflow: ready/);
     return started;
@@ -100,6 +103,7 @@ export interface PortStatistics {
 export interface Statistics {
   readonly ports: readonly PortStatistics[];
   readonly drops: Readonly<Record<string, number>>;
+  readonly connections: number;
 }
 
 /** A switch at work. */
@@ -107,8 +111,9 @@ export class Switch {
   readonly process: ChildProcess;
   said = "";
 
-  constructor(netns: string, yaml: string, args: readonly string[]) {
-    const command = ["netns", "exec", netns, process.execPath, MAIN, "run", yaml, "--json", ...args];
+  constructor(netns: string, nodeOptions: readonly string[], yaml: string, args: readonly string[]) {
+    const program = [process.execPath, ...nodeOptions, MAIN, "run", yaml, "--json", ...args];
+    const command = ["netns", "exec", netns, ...program];
     this.process = spawn("ip", command, { stdio: ["ignore", "ignore", "pipe"] });
     this.process.stderr!.on("data", (data: Buffer) => (this.said += data.toString()));
   }
@@ -125,7 +130,7 @@ export class Switch {
   }
 
   /** Sends a signal and waits for what is said then. */
-  async signal(name: "SIGHUP" | "SIGUSR1", words: RegExp): Promise<RegExpExecArray> {
+  async signal(name: "SIGHUP" | "SIGUSR1" | "SIGUSR2", words: RegExp): Promise<RegExpExecArray> {
     const from = this.said.length;
     this.process.kill(name);
     return this.until(words, from);
