@@ -303,8 +303,6 @@ export class Bridge {
   /** Does what has fallen due by `nowMs`. */
   #runTimers(nowMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
-    // A FIN that a megaflow took shortens timeouts once it has been told of.
-    if (this.pipeline.finTimeouts && this.#nextSweepMs <= nowMs) this.pushStats();
     if (this.pipeline.nextTimerMs() <= nowMs) {
       // A flow seems idle only because its megaflows have not reported yet.
       this.pushStats();

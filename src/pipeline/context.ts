@@ -78,8 +78,6 @@ export interface Host {
   readonly tlvMap: TlvMap;
   readonly bridgeName: string;
   readonly settings: PipelineSettings;
-  /** Whether a fin_timeout has been met. */
-  finTimeouts: boolean;
   /** Whether a flow may be learned: false when a limit forbids it. */
   mayLearn(mod: FlowMod, limit: number): boolean;
   /** Adds a learned flow, or keeps the one that is there fresh, if it may. */

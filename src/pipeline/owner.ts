@@ -9,7 +9,7 @@ import type { Rule } from "./rule.ts";
 import type { Tables } from "./tables.ts";
 
 /** TCP flags that let fin_timeout act. */
-const TCP_FIN_RST = 0x005;
+export const TCP_FIN_RST = 0x005;
 
 export class Owner implements MegaflowOwner {
   readonly rules: Rule[] = [];

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { Miss, Translation } from "../datapath/upcall.ts";
 import { KEY_WORDS } from "../flow/flow.ts";
 import { parseFlow } from "../flow/flow-text.ts";
+import { O_TCP_FLAGS } from "../flow/layout.ts";
 import { parseMatch } from "../flow/match.ts";
 import type { FlowMod } from "./action.ts";
 import { parseActions } from "./action-text.ts";
@@ -96,4 +97,14 @@ test("what changed is stale once", () => {
   assert.deepEqual(outputs(back), [1]);
   pipeline.runTimers(1000 + 300_001);
   assert.equal(pipeline.macs.size, 0);
+});
+
+test("a FIN that shortens timeouts is told at once: no megaflow takes it", () => {
+  const pipeline = pipelineOf(flowMod(0, "tcp", "fin_timeout(idle_timeout=1),output:2"));
+  const of = (flags: string) => pipeline.upcall(miss(`in_port=1,tcp,tcp_flags=${flags}`));
+  const segment = of("ack");
+  assert.equal(segment.cacheable, true);
+  assert.equal(segment.wildcards.get16(O_TCP_FLAGS), 0x005);
+  assert.equal(of("fin|ack").cacheable, false);
+  assert.equal(of("rst").cacheable, false);
 });

@@ -3,7 +3,7 @@
 import { STALE_ALL, type Stale } from "../datapath/stale.ts";
 import type { DropInfo, Miss, Translation, UpcallHandler } from "../datapath/upcall.ts";
 import type { Flow } from "../flow/flow.ts";
-import { O_RECIRC_ID } from "../flow/layout.ts";
+import { O_NW_PROTO, O_RECIRC_ID, O_TCP_FLAGS } from "../flow/layout.ts";
 import { isPresent } from "../flow/option-bits.ts";
 import { TlvMap, type TlvMapping } from "../flow/tlv-map.ts";
 import { MegaflowError } from "../lib/errors.ts";
@@ -17,6 +17,7 @@ import { GROUP_ALL, GroupTable } from "./group.ts";
 import { MacTable } from "./mac-table.ts";
 import { METER_ALL, MeterTable } from "./meter.ts";
 import { MirrorTable } from "./mirror.ts";
+import { TCP_FIN_RST } from "./owner.ts";
 import type { PortTable } from "./port-table.ts";
 import { RecircTable } from "./recirc.ts";
 import type { Rule } from "./rule.ts";
@@ -26,7 +27,7 @@ import { checkSupported } from "./support.ts";
 import { Tables } from "./tables.ts";
 import { type TraceRequest, traceFlow } from "./trace.ts";
 import { translate } from "./translate.ts";
-import { finishWildcards, installableWildcards } from "./wildcards.ts";
+import { finishWildcards, installableWildcards, isIpAny, PROTO_TCP } from "./wildcards.ts";
 
 export type FailMode = "secure" | "standalone";
 
@@ -50,7 +51,6 @@ export class Pipeline implements UpcallHandler, Host {
   /** Null when snooping is off. */
   readonly snooping: SnoopingTable | null;
   readonly recirc = new RecircTable();
-  finTimeouts = false;
   readonly tlvMap: TlvMap;
   readonly settings: PipelineSettings;
   readonly bridgeName: string;
@@ -149,6 +149,7 @@ export class Pipeline implements UpcallHandler, Host {
   #answer(ctx: Context): Translation {
     if (ctx.error !== X_OK) finishWildcards(ctx.wc, ctx.flow, ctx.original);
     installableWildcards(ctx.wc, ctx.original);
+    if (ctx.owner.finTimeouts !== null) tellFins(ctx);
     const reason = ctx.sent ? null : FAILURES[ctx.error]!.drop;
     const drop: DropInfo = { reason, table: ctx.lastTable, cookie: ctx.lastCookie };
     const { actions, wc, owner, cacheable } = ctx;
@@ -225,6 +226,14 @@ export class Pipeline implements UpcallHandler, Host {
       if (rule.tableId === mod.tableId) count++;
     return count;
   }
+}
+
+/** A FIN or RST shortens timeouts at once, not when its megaflow's counters are next looked at: each is an upcall. */
+function tellFins(ctx: Context): void {
+  const { original, wc } = ctx;
+  if (!isIpAny(original) || original.get8(O_NW_PROTO) !== PROTO_TCP) return;
+  wc.set16(O_TCP_FLAGS, wc.get16(O_TCP_FLAGS) | TCP_FIN_RST);
+  if ((original.get16(O_TCP_FLAGS) & TCP_FIN_RST) !== 0) ctx.cacheable = false;
 }
 
 function union(a: ReadonlySet<string> | null, b: ReadonlySet<string> | null): ReadonlySet<string> | null {

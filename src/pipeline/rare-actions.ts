@@ -76,7 +76,6 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
       const action = step.action as Extract<Action, { type: "fin_timeout" }>;
       wc.set8(O_NW_PROTO, 0xff);
       if (ctx.rule !== null) {
-        ctx.host.finTimeouts = true;
         (ctx.owner.finTimeouts ??= []).push({
           rule: ctx.rule,
           idle: action.idleTimeout,
