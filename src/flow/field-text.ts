@@ -261,6 +261,7 @@ export function parseInteger(text: string, size: number, out: Uint8Array): boole
   const digits = text.replace(/^[+-]/, "");
   let n = BigInt(/^0[0-7]+$/.test(digits) ? "0o" + digits : digits);
   if (text[0] === "-") n = -n;
+  if (n <= -(1n << 64n)) return false;
   if (n < 0n) n += 1n << 64n;
   if (n < 0n || n >= 1n << 64n) return false;
   if (size < 8 && n >= 1n << BigInt(8 * size)) return false;

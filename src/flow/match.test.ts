@@ -353,6 +353,7 @@ const REFUSED: readonly (readonly [text: string, message: string])[] = [
   ["in_port=65536", "65536: invalid or unknown port for in_port"],
   ["reg0=-1", "-1: value too large for 4-byte field reg0"],
   ["reg0=0x1ffffffff", "0x1ffffffff: value too large for 4-byte field reg0"],
+  ["pkt_mark=-18446744073709551616", "-18446744073709551616: value too large for 4-byte field pkt_mark"],
   ["reg0=4294967296", "4294967296: value too large for 4-byte field reg0"],
   ["reg0=x", "x: bad syntax for reg0 value"],
   ["reg0=5/", "5/: bad syntax for reg0 mask"],

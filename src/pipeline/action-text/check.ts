@@ -6,7 +6,16 @@
 // later versions. And a switch refuses some actions that ovs-ofctl sends, not always in every version. A flow is taken when
 // one version takes it: OpenFlow 1.5, or 1.0, which ovs-ofctl uses by default.
 
-import { ARP_OP, DL_VLAN, type Field, NW_TOS, type Subfield, VLAN_TCI, VLAN_VID } from "../../flow/field.ts";
+import {
+  ARP_OP,
+  DL_VLAN,
+  type Field,
+  NSH_TTL,
+  NW_TOS,
+  type Subfield,
+  VLAN_TCI,
+  VLAN_VID,
+} from "../../flow/field.ts";
 import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
@@ -402,6 +411,7 @@ function isValid(field: Field, value: bigint): boolean {
   if (field === VLAN_VID) return (value & 0x1000n) !== 0n;
   if (field === ARP_OP) return value <= 0xffn;
   if (field === NW_TOS) return (value & 3n) === 0n;
+  if (field === NSH_TTL) return value <= 63n;
   if (field.form === "of_port_oxm") return false;
   return true;
 }

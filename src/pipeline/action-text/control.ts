@@ -130,6 +130,7 @@ export function parseGotoTable(at: Scanner, context: ActionContext): Action {
 export function parseWriteMetadata(at: Scanner): Action {
   const slash = at.value.indexOf("/");
   if (slash < 0) return { type: "write_metadata", value: uint64(at), mask: 0xffff_ffff_ffff_ffffn };
-  const value = uint64(at, at.value.slice(0, slash));
-  return { type: "write_metadata", value, mask: uint64(at, at.value.slice(slash + 1)) };
+  // The mask is read first, and so complained of.
+  const mask = uint64(at, at.value.slice(slash + 1));
+  return { type: "write_metadata", value: uint64(at, at.value.slice(0, slash)), mask };
 }

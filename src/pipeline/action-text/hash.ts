@@ -95,7 +95,7 @@ export function parseMultipath(at: Scanner): Action {
     basis: atoi(basis!) & 0xffff,
     algorithm,
     maxLink: nLinks - 1,
-    arg: Number.parseInt(arg!, 10) >>> 0,
+    arg: atoi(arg!) >>> 0,
     dst,
   };
 }

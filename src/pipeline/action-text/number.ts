@@ -113,7 +113,7 @@ export function macAddress(at: Scanner): Uint8Array {
   });
 }
 
-const HEX = "[ \\t\\r\\n]*([+-]?(?:0[xX])?[0-9a-fA-F]+)";
+const HEX = "[ \\t\\r\\n]*([+-]?(?:0[xX][0-9a-fA-F]+|(?!0[xX])[0-9a-fA-F]+))";
 const MAC = new RegExp(`^${HEX}:${HEX}:${HEX}:${HEX}:${HEX}:${HEX}`);
 
 /** Four bytes of a dotted IPv4 address, null when it is none. */

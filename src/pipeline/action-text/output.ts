@@ -152,7 +152,7 @@ export function parseController(at: Scanner): Action {
 /** `resubmit:PORT`, `resubmit([PORT],[TABLE][,ct])`. */
 export function parseResubmit(at: Scanner, context: ActionContext): Action {
   const parts = at.value.split(",");
-  const [portText = "", tableText = "", ctText = "", ...more] = parts;
+  const [portText = "", tableText = "", ctText = ""] = parts; // what follows is not read
   let inPort: number | null = null;
   let table: number | null = null;
   if (portText !== "") {
@@ -166,7 +166,6 @@ export function parseResubmit(at: Scanner, context: ActionContext): Action {
     if (table === 255) table = null;
   }
   if (ctText !== "" && ctText !== "ct") throw at.errorAtValue(`${ctText}: unknown parameter`);
-  if (more.length > 0 && more[0] !== "") throw at.errorAtValue(`${more[0]}: unknown parameter`);
   if (inPort === null && table === null) {
     throw at.errorAtValue('at least one "in_port" or "table" must be specified on resubmit');
   }
