@@ -1,7 +1,8 @@
 // A pipeline of two tables that looks at layers 2 to 4, and connections spread over it, for the benches of the caches: their
 // frames fall under four masks, a quarter of them each.
 import { Prng } from "../src/lib/prng.ts";
-import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { BenchContext, BenchResult } from "./harness.ts";
+import { measureLookups } from "./lookups.ts";
 import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch, type SwitchOptions } from "./switch.ts";
 import { type Connection, established, LINK, Segments, shuffle } from "./traffic.ts";
@@ -53,18 +54,9 @@ export function measureAcl(
   const { flows, traffic } = aclCase(context.seed, count);
   const bench = new BenchSwitch(flows, { ...options, seed: context.seed });
   bench.load(traffic.frames, traffic.port);
-  bench.pass();
-  const hash = bench.hash();
-  const { datapath } = bench.bridge;
-  const probesBefore = datapath.probes();
-  const before = datapath.cacheCounters();
-  const result = measureFrames(context, () => bench.batch(), hash);
-  const after = datapath.cacheCounters();
-  const exact = after.exact - before.exact;
-  const megaflow = after.megaflow - before.megaflow;
+  const { result, exact, megaflow, probed } = measureLookups(context, bench);
   const share = (n: number) => ((100 * n) / (exact + megaflow)).toFixed(1);
-  const probes =
-    megaflow === 0 ? "" : `, ${((datapath.probes() - probesBefore) / megaflow).toFixed(2)} masks probed each`;
+  const probes = megaflow === 0 ? "" : `, ${probed.toFixed(2)} masks probed each`;
   return {
     ...result,
     note: `${share(exact)} % exact-match hits, ${share(megaflow)} % megaflow hits${probes}`,

@@ -3,7 +3,7 @@
 import { parseFlowFile } from "../src/control/openflow/flow-file.ts";
 import { assert } from "../src/lib/assert.ts";
 import { aclCase } from "./acl.ts";
-import { type Bench, type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import { type Bench, type BenchContext, type BenchResult, cpuNs, measureFrames } from "./harness.ts";
 import { BenchSwitch } from "./switch.ts";
 
 const RATES = [1, 10, 100, 1000];
@@ -54,7 +54,4 @@ function measureChanged(given: BenchContext, rate: number): BenchResult {
   };
 }
 
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
+const cpuMs = (): number => Number(cpuNs()) / 1e6;

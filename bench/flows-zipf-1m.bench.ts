@@ -1,7 +1,8 @@
 // A million connections as a backbone has them: the n-th most talkative sends 1/n as much as the first (Zipf's law, exponent 1.0).
 import { Prng } from "../src/lib/prng.ts";
 import { ACL_FLOWS, aclConnections } from "./acl.ts";
-import { type BenchContext, type BenchResult, measureFrames } from "./harness.ts";
+import type { BenchContext, BenchResult } from "./harness.ts";
+import { measureLookups } from "./lookups.ts";
 import { BenchSwitch } from "./switch.ts";
 import { established, LINK, Segments } from "./traffic.ts";
 
@@ -22,15 +23,10 @@ export function run(context: BenchContext): BenchResult {
     1,
     zipf(count, rng),
   );
-  bench.pass();
-  const hash = bench.hash();
-  const { datapath } = bench.bridge;
-  const before = datapath.cacheCounters();
-  const result = measureFrames(context, () => bench.batch(), hash);
-  const after = datapath.cacheCounters();
-  const exact = after.exact - before.exact;
-  const share = (100 * exact) / (exact + after.megaflow - before.megaflow);
-  return { ...result, note: `${share.toFixed(1)} % exact-match hits, ${datapath.megaflows.size} megaflows` };
+  const { result, exact, megaflow } = measureLookups(context, bench);
+  const share = (100 * exact) / (exact + megaflow);
+  const { size } = bench.bridge.datapath.megaflows;
+  return { ...result, note: `${share.toFixed(1)} % exact-match hits, ${size} megaflows` };
 }
 
 /** As many draws from 0 to `count` - 1, n with a probability in proportion to 1 / (n + 1). */

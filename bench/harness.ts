@@ -124,7 +124,8 @@ function measureHeap(wanted: number, batch: () => number, hash: string): BenchRe
   return { unit: "frame", nsPerUnit: [ns / count], count, hash, heap: watch() };
 }
 
-function cpuNs(): bigint {
+/** For how long this process has had a processor. */
+export function cpuNs(): bigint {
   const { user, system } = process.cpuUsage();
   return BigInt(user + system) * 1000n;
 }

@@ -1,6 +1,7 @@
 // What each mask of the megaflow cache costs: frames found there under 1 to 255 masks, no exact-match cache before it.
 import { Prng } from "../src/lib/prng.ts";
-import { type Bench, type BenchContext, measureFrames } from "./harness.ts";
+import type { Bench, BenchContext } from "./harness.ts";
+import { measureLookups } from "./lookups.ts";
 import type { PeerCase } from "./peer/ovs-dpdk.ts";
 import { BenchSwitch } from "./switch.ts";
 import { established, LINK, Segments } from "./traffic.ts";
@@ -15,16 +16,9 @@ export const benches: readonly Bench[] = MASKS.map((masks) => ({
     const { flows, traffic } = masksCase(context.seed, masks);
     const bench = new BenchSwitch(flows, { exactEntries: 0, seed: context.seed });
     bench.load(traffic.frames, traffic.port);
-    bench.pass();
-    const hash = bench.hash();
-    const { datapath } = bench.bridge;
-    const [lookups, probes] = [datapath.cacheCounters().megaflow, datapath.probes()];
-    const result = measureFrames(context, () => bench.batch(), hash);
-    const probed = (datapath.probes() - probes) / (datapath.cacheCounters().megaflow - lookups);
-    return {
-      ...result,
-      note: `${datapath.megaflows.size} megaflows, ${probed.toFixed(1)} masks probed each`,
-    };
+    const { result, probed } = measureLookups(context, bench);
+    const { size } = bench.bridge.datapath.megaflows;
+    return { ...result, note: `${size} megaflows, ${probed.toFixed(1)} masks probed each` };
   },
   peer: (seed: number) => ({ ...masksCase(seed, masks), exactMatch: false }),
 }));

@@ -3,7 +3,8 @@
 // lookup of everybody's frames slows down. What does a well-behaved neighbour on the same port keep?
 import { Prng } from "../src/lib/prng.ts";
 import { TCP_ACK } from "../src/packet/tcp.ts";
-import { type BenchContext, type BenchResult, measureFrames, median } from "./harness.ts";
+import { type BenchContext, type BenchResult, median } from "./harness.ts";
+import { measureLookups } from "./lookups.ts";
 import { BenchSwitch } from "./switch.ts";
 import { established, LINK, Segments } from "./traffic.ts";
 
@@ -33,20 +34,15 @@ export function run(context: BenchContext): BenchResult {
   );
   const calm = new BenchSwitch(FLOWS, { exactEntries: 0, seed: context.seed });
   calm.load(frames, 1);
-  calm.pass();
-  const before = measureFrames(context, () => calm.batch(), calm.hash());
+  const { result: before } = measureLookups(context, calm);
 
   const bench = new BenchSwitch(FLOWS, { exactEntries: 0, seed: context.seed });
   for (const frame of attack(segments, rng)) bench.send(frame, 1);
   bench.load(frames, 1);
-  bench.pass();
-  const hash = bench.hash();
-  const { datapath } = bench.bridge;
-  const [lookups, probes] = [datapath.cacheCounters().megaflow, datapath.probes()];
-  const after = measureFrames(context, () => bench.batch(), hash);
-  const probed = (datapath.probes() - probes) / (datapath.cacheCounters().megaflow - lookups);
+  const { result: after, probed } = measureLookups(context, bench);
   const kept = (100 * median(before.nsPerUnit)) / median(after.nsPerUnit);
-  const note = `keeps ${kept.toFixed(0)} % of its speed, ${datapath.megaflows.size} megaflows, ${probed.toFixed(1)} masks probed each`;
+  const { size } = bench.bridge.datapath.megaflows;
+  const note = `keeps ${kept.toFixed(0)} % of its speed, ${size} megaflows, ${probed.toFixed(1)} masks probed each`;
   return { ...after, note };
 }
 
