@@ -24,6 +24,13 @@ export function wholeNumber(text: string, option: string, least: number): number
   throw new MegaflowError("EARGS", `${option} wants a whole number of at least ${least}, not "${text}"`);
 }
 
+/** A whole number of at most `max`. */
+export function wholeUpTo(text: string, max: number, form: string): number {
+  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (n <= max) return n;
+  throw new MegaflowError("EARGS", `${form}: "${text}" is no whole number up to ${max}`);
+}
+
 /** Some 31 years: more is a date, where the time since the first frame is wanted. */
 const SECONDS_MAX = 1e9;
 

@@ -6,7 +6,7 @@ import { CT_LABEL, CT_MARK } from "../flow/field.ts";
 import { parseField } from "../flow/field-text.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { nearestWord } from "../lib/nearest.ts";
-import { secondsToNs, splitAssignment } from "./assignment.ts";
+import { secondsToNs, splitAssignment, wholeUpTo } from "./assignment.ts";
 
 export interface ConntrackFlush {
   /** After the first frame. */
@@ -68,12 +68,13 @@ function readKey(
   filter: Mutable<ConnectionFilter>,
   orig: Mutable<Partial<Tuple>>,
 ): void {
+  const form = `--ct-flush: ${key}`;
   switch (key) {
     case "zone":
-      filter.zone = whole(key, text, ZONE_MAX);
+      filter.zone = wholeUpTo(text, ZONE_MAX, form);
       return;
     case "ct_nw_proto":
-      filter.proto = whole(key, text, 255);
+      filter.proto = wholeUpTo(text, 255, form);
       return;
     case "ct_mark": {
       const { value, mask } = masked(CT_MARK, text);
@@ -95,10 +96,10 @@ function readKey(
       return;
     case "ct_tp_src":
     case "icmp_id":
-      orig.sport = whole(key, text, 0xffff);
+      orig.sport = wholeUpTo(text, 0xffff, form);
       return;
     default:
-      orig.dport = whole(key, text, key === "icmp_type" ? 255 : 0xffff);
+      orig.dport = wholeUpTo(text, key === "icmp_type" ? 255 : 0xffff, form);
   }
 }
 
@@ -120,12 +121,6 @@ function address(key: Key, text: string): Uint8Array {
   const out = new Uint8Array(six ? 16 : 4);
   if (six ? parsePlainIpv6(text, out) : parsePlainIpv4(text, out)) return out;
   throw new MegaflowError("EARGS", `--ct-flush: ${key}: "${text}" is no ${six ? "IPv6" : "IPv4"} address`);
-}
-
-function whole(key: Key, text: string, max: number): number {
-  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (n <= max) return n;
-  throw new MegaflowError("EARGS", `--ct-flush: ${key}: "${text}" is no whole number up to ${max}`);
 }
 
 function unknownKey(name: string): string {

@@ -13,6 +13,7 @@ import {
 } from "../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { nearestWord } from "../lib/nearest.ts";
+import { wholeUpTo } from "./assignment.ts";
 
 export interface ConntrackOptions {
   readonly ctMax?: string;
@@ -59,11 +60,11 @@ export function conntrackSettings(
     const pairs = pairsOf(text, LIMIT_FORM);
     if (pairs.length === 1 && pairs[0]![0] === "default") {
       once("--ct-limit default");
-      defaultLimit = whole(pairs[0]![1], CT_LIMIT_MAX, LIMIT_FORM);
+      defaultLimit = wholeUpTo(pairs[0]![1], CT_LIMIT_MAX, LIMIT_FORM);
     } else if (pairs.length === 2 && pairs[0]![0] === "zone" && pairs[1]![0] === "limit") {
-      const zone = whole(pairs[0]![1], ZONE_MAX, LIMIT_FORM);
+      const zone = wholeUpTo(pairs[0]![1], ZONE_MAX, LIMIT_FORM);
       once(`--ct-limit zone=${zone}`);
-      zones.set(zone, { ...zones.get(zone), limit: whole(pairs[1]![1], CT_LIMIT_MAX, LIMIT_FORM) });
+      zones.set(zone, { ...zones.get(zone), limit: wholeUpTo(pairs[1]![1], CT_LIMIT_MAX, LIMIT_FORM) });
     } else {
       throw new MegaflowError("EARGS", `${LIMIT_FORM} is wanted, not "${text}"`);
     }
@@ -73,14 +74,14 @@ export function conntrackSettings(
     if (first![0] !== "zone" || rest.length === 0) {
       throw new MegaflowError("EARGS", `${TIMEOUT_FORM} is wanted, not "${text}"`);
     }
-    const zone = whole(first![1], ZONE_MAX, TIMEOUT_FORM);
+    const zone = wholeUpTo(first![1], ZONE_MAX, TIMEOUT_FORM);
     once(`--ct-timeout zone=${zone}`);
     const timeouts: Partial<Record<CtTimeout, number>> = {};
     for (const [name, value] of rest) {
       const known = CT_TIMEOUT_NAMES.find((n) => n === name);
       if (known === undefined) throw new MegaflowError("EARGS", unknownTimeout(name));
       if (known in timeouts) throw new MegaflowError("EARGS", `--ct-timeout: ${name} is given twice`);
-      timeouts[known] = whole(value, CT_TIMEOUT_MAX, TIMEOUT_FORM);
+      timeouts[known] = wholeUpTo(value, CT_TIMEOUT_MAX, TIMEOUT_FORM);
     }
     zones.set(zone, { ...zones.get(zone), timeouts: timeouts satisfies CtTimeoutPolicy });
   }
@@ -93,7 +94,7 @@ export function conntrackSettings(
 }
 
 function mostOf(text: string): number {
-  const max = whole(text, CT_MAX_MAX, "--ct-max N");
+  const max = wholeUpTo(text, CT_MAX_MAX, "--ct-max N");
   if (max === 0) throw new MegaflowError("EARGS", "--ct-max N: there must be room for one connection");
   return max;
 }
@@ -111,10 +112,4 @@ function pairsOf(text: string, form: string): [name: string, value: string][] {
     if (at <= 0) throw new MegaflowError("EARGS", `${form} is wanted, not "${text}"`);
     return [part.slice(0, at), part.slice(at + 1)];
   });
-}
-
-function whole(text: string, max: number, form: string): number {
-  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (n <= max) return n;
-  throw new MegaflowError("EARGS", `${form}: "${text}" is no whole number up to ${max}`);
 }
