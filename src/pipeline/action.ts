@@ -266,3 +266,14 @@ export interface MeterMod {
   /** Neither kbps nor pktps was given, which the datapath refuses; absent otherwise. */
   readonly hasNoUnit?: true;
 }
+
+/** To OVS such an action is an output like any other, so it may stand in an action set or a bucket. */
+export function isPlainOutput(action: Extract<Action, { type: "controller" }>): boolean {
+  return (
+    action.reason === "action" &&
+    action.controllerId === 0 &&
+    action.userdata.length === 0 &&
+    !action.pause &&
+    action.meterId === null
+  );
+}

@@ -22,7 +22,7 @@ import {
 import { setPresent } from "../flow/option-bits.ts";
 import { maskSubfield, writeSubfield } from "../flow/subfield.ts";
 import { assert, unreachable } from "../lib/assert.ts";
-import { type Action, type ModName, OFPP_CONTROLLER, OFPP_IN_PORT } from "./action.ts";
+import { type Action, isPlainOutput, type ModName, OFPP_CONTROLLER, OFPP_IN_PORT } from "./action.ts";
 import { PRE_IP, PRE_IPV4, PRE_NONE, prerequisiteOf, protocolMaskOf } from "./prerequisite.ts";
 
 // What a step does. The common ones first.
@@ -144,17 +144,6 @@ export const NO_STEPS: readonly Step[] = [];
 /** Compiles a list of actions, in order. Throws EUNSUPPORTED for one that the translator cannot do. */
 export function compileActions(actions: readonly Action[]): readonly Step[] {
   return actions.map(compileAction);
-}
-
-/** To OVS such an action is an output like any other, so it may stand in an action set or a bucket. */
-function isPlainOutput(action: Extract<Action, { type: "controller" }>): boolean {
-  return (
-    action.reason === "action" &&
-    action.controllerId === 0 &&
-    action.userdata.length === 0 &&
-    !action.pause &&
-    action.meterId === null
-  );
 }
 
 function compileAction(action: Action): Step {

@@ -203,19 +203,15 @@ function lookup(ctx: Context, inPort: number, tableId: number): Rule | null {
     flow.set32(O_IN_PORT, inPort);
     ctx.touched = true;
   }
-  let rule: Rule | null;
+  const ports = flow.words[O_TP_SRC >> 2]!;
   if ((flow.get8(O_NW_FRAG) & FRAG_ANY) !== 0) {
     // Fragments are matched as if they had no ports, the first one too.
-    const ports = flow.words[O_TP_SRC >> 2]!;
     flow.words[O_TP_SRC >> 2] = 0;
     ctx.touched = true;
-    ctx.noteRewritten();
-    rule = ctx.host.tables.lookup(tableId, flow, ctx.wc);
-    flow.words[O_TP_SRC >> 2] = ports;
-  } else {
-    ctx.noteRewritten();
-    rule = ctx.host.tables.lookup(tableId, flow, ctx.wc);
   }
+  ctx.noteRewritten();
+  const rule = ctx.host.tables.lookup(tableId, flow, ctx.wc);
+  flow.words[O_TP_SRC >> 2] = ports;
   if (rule === null) {
     ctx.owner.missed ??= [];
     ctx.owner.missed.push(tableId);

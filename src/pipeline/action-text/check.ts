@@ -6,21 +6,20 @@
 // later versions. And a switch refuses some actions that ovs-ofctl sends, not always in every version. A flow is taken when
 // one version takes it: OpenFlow 1.5, or 1.0, which ovs-ofctl uses by default.
 
-import {
-  ARP_OP,
-  DL_VLAN,
-  type Field,
-  NSH_TTL,
-  NW_TOS,
-  type Subfield,
-  VLAN_TCI,
-  VLAN_VID,
-} from "../../flow/field.ts";
+import { DL_VLAN, type Field, type Subfield, VLAN_TCI, VLAN_VID } from "../../flow/field.ts";
 import { Flow, type Match } from "../../flow/flow.ts";
 import * as L from "../../flow/layout.ts";
 import { writeSubfield } from "../../flow/subfield.ts";
 import type { TlvMap } from "../../flow/tlv-map.ts";
-import { type Action, type LearnSpec, type NatSpec, OFPP_IN_PORT, OFPP_LOCAL, OFPP_MAX } from "../action.ts";
+import {
+  type Action,
+  isPlainOutput,
+  type LearnSpec,
+  type NatSpec,
+  OFPP_IN_PORT,
+  OFPP_LOCAL,
+  OFPP_MAX,
+} from "../action.ts";
 import type { ActionContext } from "./context.ts";
 import { valueOfRun } from "./field-value.ts";
 import { numberOf } from "./number.ts";
@@ -36,6 +35,7 @@ import {
   uncoveredType,
   uncoverType,
 } from "./prerequisite.ts";
+import { isValidValue } from "./set.ts";
 import { hasShortHeader } from "./short-header.ts";
 
 const ETH_IP = 0x0800;
@@ -317,11 +317,7 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
 }
 
 function isInASet(action: Action): boolean {
-  // A plain `controller` is an output.
-  if (action.type === "controller") {
-    const { reason, controllerId, userdata, pause, meterId } = action;
-    return reason === "action" && controllerId === 0 && userdata.length === 0 && !pause && meterId === null;
-  }
+  if (action.type === "controller") return isPlainOutput(action);
   return !NOT_IN_A_SET.has(action.type);
 }
 
@@ -409,11 +405,8 @@ function checkLoad(action: Action & { type: "load" }, known: Known): string | nu
 /** Whether OpenFlow 1.5's set_field, which has all bits in their places, may have a value. */
 function isValid(field: Field, value: bigint): boolean {
   if (field === VLAN_VID) return (value & 0x1000n) !== 0n;
-  if (field === ARP_OP) return value <= 0xffn;
-  if (field === NW_TOS) return (value & 3n) === 0n;
-  if (field === NSH_TTL) return value <= 63n;
   if (field.form === "of_port_oxm") return false;
-  return true;
+  return isValidValue(field, value);
 }
 
 function checkSet(field: Field, known: Known, value: bigint): string | null {

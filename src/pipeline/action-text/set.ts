@@ -85,7 +85,7 @@ function narrowOf(field: Field, given: bigint, mask: bigint): Action | null {
 }
 
 /** Whether a value has no bit that its field cannot hold. */
-function isValidValue(field: Field, value: bigint): boolean {
+export function isValidValue(field: Field, value: bigint): boolean {
   if (field === NW_TOS) return (value & 3n) === 0n;
   if (field === NSH_TTL) return value <= 63n;
   if (field === ARP_OP) return value <= 0xffn;

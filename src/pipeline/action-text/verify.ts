@@ -3,7 +3,7 @@
 
 import { CT_LABEL, CT_MARK, type Field } from "../../flow/field.ts";
 import { MegaflowError } from "../../lib/errors.ts";
-import type { Action } from "../action.ts";
+import { type Action, isPlainOutput } from "../action.ts";
 import type { OuterAction } from "./context.ts";
 
 /** Instructions in the order in which they run; everything else is part of apply_actions. */
@@ -99,11 +99,8 @@ export function actionName(action: Action): string {
       );
     case "set_mpls":
       return `set_mpls_${action.part}`;
-    case "controller": {
-      const { reason, controllerId, userdata, pause, meterId } = action;
-      const isPlain = reason === "action" && controllerId === 0 && userdata.length === 0 && !pause;
-      return isPlain && meterId === null ? "output" : "controller";
-    }
+    case "controller":
+      return isPlainOutput(action) ? "output" : "controller";
     default:
       return action.type;
   }
