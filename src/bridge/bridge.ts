@@ -4,6 +4,7 @@ import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../data
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
 import { setMeter } from "../datapath/meters.ts";
 import { STALE_ALL, type Stale, StaleFilter } from "../datapath/stale.ts";
+import { CONNECTIONS_MAX, MEGAFLOWS_MAX } from "../datapath/start-kernel.ts";
 import { Twins } from "../datapath/twins.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
@@ -50,16 +51,15 @@ export interface FrameSink extends OutputSink {
     | undefined;
 }
 
-/** Connections, and megaflows, over all shards (DESIGN section 7). */
-const CONNECTIONS_MAX = 1_000_000;
-const MEGAFLOWS_MAX = 200_000;
-
 /** A megaflow not used for so long goes (OVS: other_config:max-idle). */
 export const MEGAFLOW_IDLE_MS = 10_000;
 /** How often idle megaflows and ended connections are looked for (OVS's revalidators run as often). */
 const SWEEP_INTERVAL_MS = 500;
 /** How soon again while more connections have ended than one look takes: no flood is faster than 512 a millisecond. */
 const SWEEP_AGAIN_MS = 1;
+
+/** Where frames wait for the next run(): the only datapath, or the window of several shards. */
+type Intake = Pick<Datapath, "stage" | "staged" | "batchMax" | "stagedFrame">;
 
 export class Bridge {
   readonly pipeline: Pipeline;
@@ -71,6 +71,7 @@ export class Bridge {
   readonly spread: Spread | null = null;
   /** The megaflows of several shards; null with one. */
   readonly twins: Twins | null = null;
+  readonly #intake: Intake;
   /** Limits, timeouts and flushing of connections. */
   readonly conntrack: ConntrackControl;
   /** The bridge's clock: the time of the last frame or timer, ms. */
@@ -85,10 +86,11 @@ export class Bridge {
   readonly #verdict = new Verdict();
 
   constructor(options: BridgeOptions) {
-    const { ports, failMode, exactEntries, arenaBytes, megaflowsMax, vlanLimit } = options;
+    const { ports, failMode, exactEntries, arenaBytes, vlanLimit } = options;
     const seed = options.seed ?? 1;
     const { conntrack = {} } = options;
-    const connectionsMax = options.connectionsMax ?? conntrack.max;
+    const connectionsMax = options.connectionsMax ?? conntrack.max ?? CONNECTIONS_MAX;
+    const megaflowsMax = options.megaflowsMax ?? MEGAFLOWS_MAX;
     const ctTimeouts = policyNumbers(conntrack);
     this.pipeline = new Pipeline({ ...options.settings, ports, failMode, seed, ctTimeouts });
     this.pipeline.onRemoved = (rule, reason, nowMs) => {
@@ -104,26 +106,21 @@ export class Bridge {
     };
     const { shards } = options;
     if (shards === undefined) {
-      this.datapaths = [
-        new Datapath(this.pipeline, {
-          ...common,
-          ...(connectionsMax === undefined ? {} : { connectionsMax }),
-          ...(megaflowsMax === undefined ? {} : { megaflowsMax }),
-        }),
-      ];
+      this.datapaths = [new Datapath(this.pipeline, { ...common, connectionsMax, megaflowsMax })];
     } else {
       const { loaders, plan } = shards;
       const share = (max: number) => Math.ceil(max / loaders.length);
       this.twins = new Twins();
       this.spread = new Spread(this.pipeline, plan, loaders, {
         ...common,
-        connectionsMax: share(connectionsMax ?? CONNECTIONS_MAX),
-        megaflowsMax: share(megaflowsMax ?? MEGAFLOWS_MAX),
+        connectionsMax: share(connectionsMax),
+        megaflowsMax: share(megaflowsMax),
         twins: this.twins,
       });
       this.datapaths = this.spread.datapaths;
     }
     this.datapath = this.datapaths[0]!;
+    this.#intake = this.spread ?? this.datapath;
     for (const datapath of this.datapaths) {
       datapath.afterUpcall = () => this.#revalidateStale();
       new ConntrackControl(datapath.kernel).apply(conntrack);
@@ -186,25 +183,22 @@ export class Bridge {
     inPort: number,
     timeMs: number,
   ): boolean {
-    if (this.spread === null) {
-      return this.datapath.stage(data, offset, length, wireLength, inPort, timeMs);
-    }
-    return this.spread.stage(data, offset, length, wireLength, inPort, timeMs);
+    return this.#intake.stage(data, offset, length, wireLength, inPort, timeMs);
   }
 
   /** Frames staged. */
   get staged(): number {
-    return this.spread === null ? this.datapath.staged : this.spread.staged;
+    return this.#intake.staged;
   }
 
   /** Frames of a batch at most. */
   get batchMax(): number {
-    return this.spread === null ? this.datapath.batchMax : this.spread.batchMax;
+    return this.#intake.batchMax;
   }
 
   /** The bytes of the n-th staged frame, as it came in; valid until the next stage(). */
   stagedFrame(n: number): Uint8Array {
-    return this.spread === null ? this.datapath.stagedFrame(n) : this.spread.stagedFrame(n);
+    return this.#intake.stagedFrame(n);
   }
 
   /** Sends the staged frames through, with every timer that falls due between them, and forgets them. */
@@ -278,6 +272,7 @@ export class Bridge {
    */
   settle(): void {
     if (!this.#unsettled) return;
+    this.finish();
     this.#unsettled = false;
     this.#revalidate(STALE_ALL);
     this.#revalidateStale();

@@ -12,7 +12,7 @@ import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import { Megaflow } from "./megaflow.ts";
 import { ProgramEncoder } from "./program.ts";
 import { type Stale, StaleFilter } from "./stale.ts";
-import { ARENA_BYTES, startKernel } from "./start-kernel.ts";
+import { ARENA_BYTES, MEGAFLOWS_MAX, startKernel } from "./start-kernel.ts";
 import type { Twins } from "./twins.ts";
 import type { DropInfo, FlowStats, Miss, Translation, UpcallHandler } from "./upcall.ts";
 
@@ -144,7 +144,7 @@ export class Datapath {
     this.#handler = handler;
     this.#cache = options.cache ?? true;
     this.batchMax = options.batchMax ?? abi.BATCH_MAX;
-    this.#megaflowsMax = options.megaflowsMax ?? 200_000;
+    this.#megaflowsMax = options.megaflowsMax ?? MEGAFLOWS_MAX;
     this.#twins = options.twins ?? null;
     this.kernel = startKernel(options, {
       upcall: () => this.#upcall(),

@@ -4,6 +4,10 @@ import * as abi from "./abi.ts";
 import type { DatapathOptions } from "./datapath.ts";
 import { type Kernel, type KernelImports, loadKernel } from "./kernel.ts";
 
+/** Of the connections and the megaflows of a bridge (DESIGN section 7), when nothing else is asked for. */
+export const CONNECTIONS_MAX = 1_000_000;
+export const MEGAFLOWS_MAX = 200_000;
+
 const HEAP = 0x20000;
 /** Room for staged frames: a batch of the longest. */
 export const ARENA_BYTES = 17 << 20;
@@ -14,7 +18,7 @@ const RECORD_BYTES_EACH = 384; // a megaflow of 7 key blocks (twice) and a progr
 
 /** Loads and sets up a kernel of the sizes that the options ask for. */
 export function startKernel(options: DatapathOptions, imports: KernelImports): Kernel {
-  const megaflows = options.megaflowsMax ?? 200_000;
+  const megaflows = options.megaflowsMax ?? MEGAFLOWS_MAX;
   const seed = options.seed ?? 1n;
   const batch = options.batchMax ?? abi.BATCH_MAX;
   const exact = options.exactEntries ?? 16_384;
@@ -23,7 +27,7 @@ export function startKernel(options: DatapathOptions, imports: KernelImports): K
   config[abi.CONFIG_EXACT_ENTRIES] = exact;
   config[abi.CONFIG_EXACT_INVERSE] = options.exactInverse ?? 32;
   config[abi.CONFIG_SUBTABLES] = SUBTABLES_MAX;
-  config[abi.CONFIG_CONNECTIONS] = options.connectionsMax ?? 1_000_000;
+  config[abi.CONFIG_CONNECTIONS] = options.connectionsMax ?? CONNECTIONS_MAX;
   config[abi.CONFIG_OUT_DESCRIPTORS] = Math.max(OUT_DESCRIPTORS, 2 * batch);
   config[abi.CONFIG_ARENA_BYTES] = Math.max(ARENA_BYTES, options.arenaBytes ?? 0);
   config[abi.CONFIG_OUT_ARENA_BYTES] = OUT_ARENA_BYTES;
