@@ -97,6 +97,7 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
     bridge.datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, nowMs);
   }
   bridge.run(sink);
+  bridge.advance(nowMs); // what a frame has ended ends
   options.inspect?.(bridge);
   const ordered = keepsFragments(c) ? sortPieces : (list: string[]) => list;
   // Theirs has no megaflow left that would keep a recirculation's id for the traces.

@@ -154,13 +154,12 @@ export class Theirs {
     }
     await Promise.all(calls);
     await ovs.settle();
+    if (mortal) await this.#bury(); // what the last frame has ended
     const sent: string[] = [];
     for (const [no, name] of [...PORTS.map((n) => [n, `p${n}`] as const), [OFPP_LOCAL, BRIDGE] as const]) {
       for (const frame of ovs.takeSent(name)) sent.push(`${no} ${Buffer.from(frame).toString("hex")}`);
     }
     told.push(...(await this.#allTold(c)));
-    const controller = packetIns(told);
-    const ordered = keepsFragments(c) ? sortPieces : (lines: string[]) => lines;
     const dump = await ovs.ofctl(["-O", "OpenFlow15", "--no-names", "dump-flows", BRIDGE]);
     const connections = await ovs.dumpConntrack();
     const statistics = await this.#statistics(c); // which a trace changes
