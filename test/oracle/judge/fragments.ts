@@ -75,26 +75,16 @@ function piece6(frame: Uint8Array, start: number, end: number, more: boolean, id
   return out;
 }
 
+/** Places in a list of lines: from the first of each to before the second. */
+export type Spans = readonly (readonly [number, number])[];
+
 /**
- * What was sent (`PORT HEX`) or told (`... HEX`), runs of pieces sorted: those of a datagram go on together when the last has come,
- * in OVS action by action, here one after the other (differences.md, 7).
+ * The lines with those of each span sorted. When the last piece of a datagram has come its pieces go on together, in OVS action by
+ * action, here one after the other (differences.md, 7): what such a frame led to on a port, or for a controller, is one span, of both
+ * switches' lines. Where one of them has made something else of a frame, a span has other lines, or its neighbours have.
  */
-export function sortPieces(lines: readonly string[]): string[] {
-  const out: string[] = [];
-  let run: string[] = [];
-  const end = () => {
-    out.push(...run.sort());
-    run = [];
-  };
-  for (const line of lines) {
-    const hex = line.slice(line.lastIndexOf(" ") + 1);
-    if (run.length > 0 && run[0]!.split(" ")[0] !== line.split(" ")[0]) end();
-    if (isFragment({ port: 1, afterMs: 0, hex })) run.push(line);
-    else {
-      end();
-      out.push(line);
-    }
-  }
-  end();
+export function sortSpans(lines: readonly string[], spans: Spans): string[] {
+  const out = [...lines];
+  for (const [from, to] of spans) out.splice(from, to - from, ...lines.slice(from, to).sort());
   return out;
 }

@@ -10,12 +10,12 @@ import {
   formatCase,
   type Outcome,
 } from "./case.ts";
-import { FRAGMENT_WAIT_MS, isFragment, tracks } from "./fragments.ts";
+import { FRAGMENT_WAIT_MS, isFragment, sortSpans, tracks } from "./fragments.ts";
 import { FrameMaker } from "./frames.ts";
 import { oneIn } from "./hosts.ts";
 import { checkMasks } from "./masks.ts";
 import { mendCounts, mendTrace } from "./normalize.ts";
-import { acceptable, runOurs } from "./ours.ts";
+import { acceptable, type OurOutcome, runOurs } from "./ours.ts";
 import { makePipeline, withChanges } from "./pipelines.ts";
 import { shrink } from "./shrink.ts";
 import { OvsEnded, type Theirs } from "./theirs.ts";
@@ -107,17 +107,25 @@ function tracedFrames(c: Case, options: JudgeOptions): readonly CaseFrame[] {
   return Array.from({ length: count }, (_, i) => c.frames[Math.floor((i * c.frames.length) / count)]!);
 }
 
-/** What OVS makes of a case, its known faults mended in the traces as ours shows them. */
+/** What OVS makes of a case, its known faults mended in the traces and its order of pieces left out, as ours shows them. */
 async function runTheirs(
   theirs: Theirs,
   c: Case,
-  ours: Outcome,
+  ours: OurOutcome,
   traced: readonly CaseFrame[],
 ): Promise<Outcome> {
   const real = await theirs.run(c, traced);
   const lines = [...c.flows, ...c.frames.flatMap((f) => f.mods ?? [])];
   const flows = mendCounts(real.flows, ours.flows, lines);
-  return { ...real, flows, traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")) };
+  const sent = sortSpans(real.sent, ours.pieces.sent);
+  const controller = sortSpans(real.controller, ours.pieces.controller);
+  return {
+    ...real,
+    sent,
+    controller,
+    flows,
+    traces: real.traces.map((text, i) => mendTrace(text, ours.traces[i] ?? "")),
+  };
 }
 
 /** Cached against uncached, and the masks: what is wrong, or null. */
@@ -238,7 +246,7 @@ const DEADLY: readonly (readonly [RegExp, RegExp])[] = [
 async function judgeTheirs(
   theirs: Theirs,
   c: Case,
-  cached: Outcome,
+  cached: OurOutcome,
   seed: number,
   options: JudgeOptions,
   result: JudgeResult,

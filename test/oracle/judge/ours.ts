@@ -7,7 +7,7 @@ import { parseGroupFile } from "../../../src/control/openflow/group-file.ts";
 import { parseMeterFile } from "../../../src/control/openflow/meter-file.ts";
 import { TlvMap } from "../../../src/flow/tlv-map.ts";
 import { MegaflowError } from "../../../src/lib/errors.ts";
-import { OFPP_LOCAL } from "../../../src/pipeline/action.ts";
+import { OFPP_CONTROLLER, OFPP_LOCAL } from "../../../src/pipeline/action.ts";
 import { formatFlowRemoval } from "../../../src/pipeline/flow-removal.ts";
 import { Pipeline } from "../../../src/pipeline/pipeline.ts";
 import { PortTable } from "../../../src/pipeline/port-table.ts";
@@ -20,7 +20,7 @@ import {
   refusal,
   TLV_MAP,
 } from "./case.ts";
-import { keepsFragments, sortPieces } from "./fragments.ts";
+import { isFragment, keepsFragments, type Spans, sortSpans } from "./fragments.ts";
 import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 /** Any start but 0 will do. */
@@ -43,9 +43,15 @@ export interface OursOptions {
   readonly inspect?: (bridge: Bridge) => void;
 }
 
+/** What Megaflow made of a case. */
+export interface OurOutcome extends Outcome {
+  /** Which lines of `sent` and `controller` pieces led to, frame by frame: their order is sorted, and means nothing. */
+  readonly pieces: { readonly sent: Spans; readonly controller: Spans };
+}
+
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 
-export function runOurs(c: Case, options: OursOptions): Outcome {
+export function runOurs(c: Case, options: OursOptions): OurOutcome {
   const bridge = new Bridge({
     ports: ourPorts(),
     failMode: "secure",
@@ -63,49 +69,59 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
     bridge.applyFlows(parseFlows(c.flows.join("\n")), START_MS);
   } catch (error) {
     if (!(error instanceof MegaflowError)) throw error;
-    return refusal(error.message);
+    return { ...refusal(error.message), pieces: { sent: [], controller: [] } };
   }
-  const sent = new Map<number, string[]>();
-  const controller: string[] = [];
+  const sent = new Map<number, Line[]>();
+  const controller: Line[] = [];
+  let ran = 0; // the index in the case of the first frame of a run
   const sink: FrameSink = {
-    port(port, memory, offset, length) {
+    port(port, memory, offset, length, _wireLength, n) {
       const list = sent.get(port) ?? [];
-      list.push(`${port} ${Buffer.from(memory.subarray(offset, offset + length)).toString("hex")}`);
+      const text = `${port} ${Buffer.from(memory.subarray(offset, offset + length)).toString("hex")}`;
+      list.push({ text, port, frame: ran + n });
       sent.set(port, list);
     },
-    userspace(to, memory, offset, length) {
+    userspace(to, memory, offset, length, _wireLength, n) {
       // A controller with number 0 is listening, to what one hears unless it asks for more.
       if (to.controllerId !== 0 || to.reason === "invalid_ttl") return;
       const userdata = to.userdata.length === 0 ? "-" : Buffer.from(to.userdata).toString("hex");
       const frame = Buffer.from(memory.subarray(offset, offset + length)).toString("hex");
       const reason = to.reason === "explicit_miss" ? "no_match" : to.reason;
-      controller.push(`${to.tableId} 0x${to.cookie.toString(16)} ${reason} ${userdata} ${frame}`);
+      const text = `${to.tableId} 0x${to.cookie.toString(16)} ${reason} ${userdata} ${frame}`;
+      controller.push({ text, port: OFPP_CONTROLLER, frame: ran + n });
     },
     verdict() {},
   };
   let nowMs = START_MS;
+  const run = () => {
+    const count = bridge.staged;
+    bridge.run(sink);
+    ran += count;
+  };
   for (const frame of c.frames) {
     if (frame.afterMs > 0) {
       nowMs += frame.afterMs;
-      bridge.run(sink);
+      run();
     }
     if (frame.mods !== undefined) {
-      bridge.run(sink);
+      run();
       bridge.applyFlows(parseFlows(frame.mods.join("\n")), nowMs);
     }
     const bytes = Buffer.from(frame.hex, "hex");
     bridge.datapath.stage(bytes, 0, bytes.length, bytes.length, frame.port, nowMs);
   }
-  bridge.run(sink);
+  run();
   bridge.advance(nowMs); // what a frame has ended ends
   options.inspect?.(bridge);
-  const ordered = keepsFragments(c) ? sortPieces : (list: string[]) => list;
+  const all = [...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? []);
+  const pieces = { sent: pieceSpans(c, all), controller: pieceSpans(c, controller) };
   // Theirs has no megaflow left that would keep a recirculation's id for the traces.
   bridge.pipeline.recirc.forgetFrom(1, new Set());
   return {
     refused: [],
-    sent: ordered([...PORTS, OFPP_LOCAL].flatMap((port) => sent.get(port) ?? [])),
-    controller: ordered(controller),
+    sent: sortSpans(all.map(textOf), pieces.sent),
+    controller: sortSpans(controller.map(textOf), pieces.controller),
+    pieces,
     flows: normalizeFlows(lines(flowsText(bridge)).slice(1)),
     removed: removed.sort(),
     statistics: normalizeStatistics(
@@ -115,6 +131,28 @@ export function runOurs(c: Case, options: OursOptions): Outcome {
     connections: connectionsComparable(c) ? lines(conntrackText(bridge)).sort() : [],
     traces: (options.traced ?? []).map((f) => traceOurs(bridge, c, f)),
   };
+}
+
+/** A line of an outcome, where it went, and the index of the frame that led to it. */
+interface Line {
+  readonly text: string;
+  readonly port: number;
+  readonly frame: number;
+}
+
+const textOf = (line: Line): string => line.text;
+
+/** The runs of lines that a piece led to, on one port or for the controller. */
+function pieceSpans(c: Case, all: readonly Line[]): Spans {
+  const spans: [number, number][] = [];
+  if (!keepsFragments(c)) return spans;
+  all.forEach((line, i) => {
+    if (!isFragment(c.frames[line.frame]!)) return;
+    const before = all[i - 1];
+    if (before?.frame === line.frame && before.port === line.port) spans.at(-1)![1] = i + 1;
+    else spans.push([i, i + 1]);
+  });
+  return spans;
 }
 
 function traceOurs(bridge: Bridge, c: Case, frame: CaseFrame): string {

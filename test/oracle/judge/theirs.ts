@@ -14,7 +14,7 @@ import {
   refusal,
   TLV_MAP,
 } from "./case.ts";
-import { keepsFragments, sortPieces } from "./fragments.ts";
+import { keepsFragments } from "./fragments.ts";
 import { normalizeFlows, normalizeRemoval, normalizeStatistics, normalizeTrace } from "./normalize.ts";
 
 const BRIDGE = "br0";
@@ -167,8 +167,8 @@ export class Theirs {
     for (const f of traced) traces.push(normalizeTrace(await ovs.trace(BRIDGE, `in_port=${f.port}`, f.hex)));
     return {
       refused: [],
-      sent: ordered(sent),
-      controller: ordered(controller),
+      sent,
+      controller: packetIns(told),
       flows: normalizeFlows(dump.split("\n").slice(1, -1)),
       removed: told
         .filter((line) => line.startsWith("OFPT_FLOW_REMOVED"))
