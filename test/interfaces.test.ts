@@ -4,10 +4,9 @@ import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ip, Lab, MAIN, missing, ping, type Switch, transfer, up, within } from "./lab.ts";
+import { ip, Lab, MAIN, missing, oneBridge, ping, plugIn, transfer, up, within } from "./lab.ts";
 
 const skip = missing();
-const ROUNDS = Number(process.env.MEGAFLOW_ROUNDS ?? 20);
 const BYTES = 20_000_000;
 
 /** What real programs send is tracked, and so has its checksum verified. */
@@ -17,19 +16,6 @@ tcp,priority=9,actions=ct(table=1)
 table=1,tcp,ct_state=+new+trk actions=ct(commit),NORMAL
 table=1,tcp,ct_state=+est+trk actions=NORMAL
 `;
-
-/** A namespace at the end of a cable into the switch's namespace, where the cable's other end is called `port`. */
-function plugIn(lab: Lab, node: string, port: string, address?: string): string {
-  const netns = lab.namespace(port);
-  ip("-n", node, "link", "add", port, "type", "veth", "peer", "name", "eth", "netns", netns);
-  ip("-n", node, "link", "set", port, "up");
-  if (address === undefined) ip("-n", netns, "link", "set", "eth", "up");
-  else up(netns, "eth", address);
-  return netns;
-}
-
-const YAML = (...ports: string[]) =>
-  `bridges: { br0: { fail_mode: secure, flows: br0.flows, ports: [ ${ports.join(", ")} ] } }`;
 
 test("TCP between veths, and between a veth and a TAP, with large segments whole and tracked", {
   skip,
@@ -43,7 +29,7 @@ test("TCP between veths, and between a veth and a TAP, with large segments whole
     lab.write("br0.flows", TRACKED);
     const run = await lab.run(
       node,
-      YAML(
+      oneBridge(
         "{ no: 1, name: red, type: af-packet }",
         "{ no: 2, name: blue, type: af-packet, record: blue.pcap }",
         `{ no: 3, name: green, type: tap, netns: ${green} }`,
@@ -115,7 +101,7 @@ test("libpcap: what the filter lets in arrives, what is sent goes out, large seg
     lab.write("br0.flows", "actions=NORMAL\n");
     await lab.run(
       node,
-      YAML(
+      oneBridge(
         "{ no: 1, name: red, type: af-packet }",
         "{ no: 2, name: blue, type: pcap-live, filter: not ip6 and not udp }",
       ),
@@ -139,7 +125,7 @@ test("frames longer than a port takes are not sent, and counted; an interface th
     lab.write("br0.flows", "actions=NORMAL\n");
     const run = await lab.run(
       node,
-      YAML("{ no: 1, name: red, type: af-packet }", "{ no: 2, name: blue, type: af-packet, mtu: 1000 }"),
+      oneBridge("{ no: 1, name: red, type: af-packet }", "{ no: 2, name: blue, type: af-packet, mtu: 1000 }"),
     );
     ping(red, "10.78.0.2", "-s", "972");
     assert.notEqual(
@@ -173,7 +159,7 @@ test("a port whose interface is down is not live: a group goes to the next", { s
     );
     const run = await lab.run(
       node,
-      YAML(
+      oneBridge(
         "{ no: 1, name: red, type: af-packet }",
         "{ no: 2, name: blue, type: af-packet }",
         "{ no: 3, name: green, type: af-packet }",
@@ -202,58 +188,13 @@ test("a port whose interface is down is not live: a group goes to the next", { s
   }
 });
 
-test(`an interface that is removed and made again is attached again, ${ROUNDS} times`, { skip }, async () => {
-  const lab = new Lab("again");
-  try {
-    const node = lab.namespace("node");
-    const red = plugIn(lab, node, "red", "10.78.0.1");
-    plugIn(lab, node, "still", "10.78.0.3");
-    const blue = plugIn(lab, node, "blue");
-    lab.write("br0.flows", "actions=NORMAL\n");
-    const run: Switch = await lab.run(
-      node,
-      YAML(
-        "{ no: 1, name: red, type: af-packet }",
-        "{ no: 2, name: blue, type: af-packet }",
-        "{ no: 3, name: still, type: af-packet }",
-      ),
-    );
-    for (let round = 0; round < ROUNDS; round++) {
-      const from = run.said.length;
-      ip("-n", node, "link", "del", "blue");
-      // At once, too: the new interface has the old one's name.
-      if (round % 2 === 0) await run.until(/blue: is gone: /, from);
-      ip("-n", node, "link", "add", "blue", "type", "veth", "peer", "name", "eth", "netns", blue);
-      ip("-n", node, "link", "set", "blue", "up");
-      up(blue, "eth", "10.78.0.2");
-      await run.until(/blue: is back/, from);
-      ip("-n", red, "neigh", "flush", "all");
-      const pinged = within(red, "ping", "-c", "5", "-i", "0.1", "-W", "1", "-w", "5", "10.78.0.2");
-      assert.match(pinged.stdout, /[1-5] received/);
-    }
-    ping(red, "10.78.0.3");
-    const before = cpuTicks(run);
-    await sleep(500);
-    assert.ok(cpuTicks(run) - before < 25, "it spins");
-  } finally {
-    await lab.end();
-  }
-});
-
-/** Hundredths of a second that the switch has worked. */
-function cpuTicks(run: Switch): number {
-  const stat = spawnSync("cat", [`/proc/${run.process.pid}/stat`], { encoding: "utf8" }).stdout;
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[11]) + Number(fields[12]);
-}
-
 test("what is missing is said in one line, and what helps", { skip }, () => {
   const lab = new Lab("errors");
   try {
     const node = lab.namespace("node");
     lab.write("br0.flows", "");
     const runs = (port: string, ...before: string[]) => {
-      const file = lab.write("lab.yaml", YAML(`{ no: 1, ${port} }`));
+      const file = lab.write("lab.yaml", oneBridge(`{ no: 1, ${port} }`));
       const [program, ...args] = [...before, process.execPath, MAIN, "run", file];
       return spawnSync(program!, args, { encoding: "utf8", timeout: 20_000 });
     };

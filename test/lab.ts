@@ -2,7 +2,7 @@
 // with it.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -106,6 +106,24 @@ export interface Statistics {
   readonly connections: number;
 }
 
+/** Loaded into a switch: on SIGUSR2 it collects what nobody holds and says what is left. */
+const MEMORY = `
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc");
+process.on("SIGUSR2", () => { collect(); collect(); process.stderr.write("memory " + JSON.stringify(process.memoryUsage()) + "\\n"); });`;
+
+/** Options of Node with which a switch can be asked for its memory(). */
+export const MEMORY_OPTIONS = [`--import=data:text/javascript,${encodeURIComponent(MEMORY)}`] as const;
+
+/** After a collection, bytes. */
+export interface Memory {
+  readonly rss: number;
+  readonly heapUsed: number;
+  readonly external: number;
+}
+
 /** A switch at work. */
 export class Switch {
   readonly process: ChildProcess;
@@ -146,6 +164,23 @@ export class Switch {
     return Object.fromEntries(ports.map((port) => [port.name, port]));
   }
 
+  /** Of a switch that was started with MEMORY_OPTIONS. */
+  async memory(): Promise<Memory> {
+    return JSON.parse((await this.signal("SIGUSR2", /memory (.*)\n/))[1]!) as Memory;
+  }
+
+  /** Hundredths of a second that it has worked. */
+  cpuTicks(): number {
+    const stat = readFileSync(`/proc/${this.process.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[11]) + Number(fields[12]);
+  }
+
+  /** How many descriptors it has open. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.process.pid}/fd`).length;
+  }
+
   async stop(): Promise<number | null> {
     if (this.process.exitCode === null) {
       const gone = new Promise((resolve) => this.process.once("exit", resolve));
@@ -167,6 +202,26 @@ export function ip(...args: string[]): string {
 export function up(netns: string, device: string, address: string, mtu?: number): void {
   ip("-n", netns, "addr", "add", `${address}/24`, "dev", device);
   ip("-n", netns, "link", "set", device, ...(mtu === undefined ? [] : ["mtu", String(mtu)]), "up");
+}
+
+/** A namespace at the end of a cable into the switch's namespace, where the cable's other end is called `port`. */
+export function plugIn(lab: Lab, node: string, port: string, address?: string): string {
+  const netns = lab.namespace(port);
+  connect(node, port, netns);
+  if (address === undefined) ip("-n", netns, "link", "set", "eth", "up");
+  else up(netns, "eth", address);
+  return netns;
+}
+
+/** A cable from the switch's namespace, where it is called `port`, to the device "eth" of another. */
+export function connect(node: string, port: string, netns: string): void {
+  ip("-n", node, "link", "add", port, "type", "veth", "peer", "name", "eth", "netns", netns);
+  ip("-n", node, "link", "set", port, "up");
+}
+
+/** A configuration: bridge br0 with the flows in br0.flows and these ports. */
+export function oneBridge(...ports: readonly string[]): string {
+  return `bridges: { br0: { fail_mode: secure, flows: br0.flows, ports: [ ${ports.join(", ")} ] } }`;
 }
 
 /** Runs a program in a namespace to its end. */

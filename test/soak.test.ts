@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Lab, missing, type Switch, up } from "./lab.ts";
+import { Lab, MEMORY_OPTIONS, type Memory, missing, type Switch, up } from "./lab.ts";
 
 const SECONDS = Number(process.env.MEGAFLOW_SOAK_SECONDS ?? 20);
 const RATE = Number(process.env.MEGAFLOW_SOAK_RATE ?? 4000);
@@ -37,24 +37,6 @@ setInterval(() => {
   for (; due >= 1; due--) steady.send(data, 2000, "10.78.0.2");
 }, 5);`;
 
-/** Loaded into the switch: on SIGUSR2 it collects what nobody holds and says what is left. */
-const MEMORY = `
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc");
-process.on("SIGUSR2", () => { collect(); collect(); process.stderr.write("memory " + JSON.stringify(process.memoryUsage()) + "\\n"); });`;
-
-interface Memory {
-  readonly rss: number;
-  readonly heapUsed: number;
-  readonly external: number;
-}
-
-async function memoryOf(of: Switch): Promise<Memory> {
-  return JSON.parse((await of.signal("SIGUSR2", /memory (.*)\n/))[1]!) as Memory;
-}
-
 test(`received = sent + dropped after ${SECONDS} s, memory flat`, {
   skip: missing(),
   timeout: (SECONDS + 60) * 1000,
@@ -64,7 +46,7 @@ test(`received = sent + dropped after ${SECONDS} s, memory flat`, {
     const nodes = [lab.namespace("node1"), lab.namespace("node2")] as const;
     const pods = [lab.namespace("pod1"), lab.namespace("pod2")] as const;
     lab.cable(...nodes);
-    lab.nodeOptions = [`--import=data:text/javascript,${encodeURIComponent(MEMORY)}`];
+    lab.nodeOptions = MEMORY_OPTIONS;
     lab.write(
       "br0.flows",
       `priority=9,udp,tp_dst=1003,actions=drop
@@ -95,7 +77,7 @@ bridges:
     const memory: Memory[][] = switches.map(() => []);
     for (let i = 0; i < SAMPLES; i++) {
       await sleep((SECONDS * 1000) / SAMPLES);
-      for (const [k, one] of switches.entries()) memory[k]!.push(await memoryOf(one));
+      for (const [k, one] of switches.entries()) memory[k]!.push(await one.memory());
     }
     sender.kill();
     await sleep(300);

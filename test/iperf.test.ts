@@ -1,0 +1,88 @@
+// iperf3 through a switch: TCP both ways and UDP, by TAPs and by veths as they come.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, Lab, missing, oneBridge, ping, up, within } from "./lab.ts";
+
+const SECONDS = "1";
+const SERVER = "10.78.0.2";
+/** What must pass on the slowest of machines, bits a second. */
+const TCP_MIN = 100e6;
+const UDP_RATE = 20e6;
+const LOST_MAX = 0.2;
+
+interface Sum {
+  readonly bits_per_second: number;
+  readonly lost_packets?: number;
+  readonly packets?: number;
+}
+interface Report {
+  readonly error?: string;
+  readonly end: { readonly sum_received: Sum; readonly sum: Sum };
+}
+
+/** Waits until it says that it listens. */
+async function serve(netns: string): Promise<ChildProcess> {
+  const server = spawn("ip", ["netns", "exec", netns, "iperf3", "-s", "--forceflush"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let said = "";
+  server.stdout.on("data", (data: Buffer) => (said += data.toString()));
+  for (let i = 0; !said.includes("listening"); i++) {
+    assert.ok(i < 250, "no server");
+    await sleep(20);
+  }
+  return server;
+}
+
+for (const type of ["tap", "af-packet"] as const) {
+  test(`iperf3 through ports of type ${type}`, { skip: missing("iperf3") }, async (t) => {
+    const lab = new Lab("iperf");
+    let server: ChildProcess | null = null;
+    try {
+      const node = lab.namespace("node");
+      const [red, blue] = ["red", "blue"].map((name) => lab.namespace(name)) as [string, string];
+      const ends = [
+        { no: 1, name: "red", netns: red, address: "10.78.0.1" },
+        { no: 2, name: "blue", netns: blue, address: SERVER },
+      ];
+      if (type === "af-packet") for (const { name, netns } of ends) connect(node, name, netns);
+      lab.write("br0.flows", "actions=NORMAL\n");
+      const run = await lab.run(
+        node,
+        oneBridge(
+          ...ends.map(
+            ({ no, name, netns }) =>
+              `{ no: ${no}, name: ${name}, type: ${type}${type === "tap" ? `, netns: ${netns}` : ""} }`,
+          ),
+        ),
+      );
+      for (const { name, netns, address } of ends) up(netns, type === "tap" ? name : "eth", address);
+      ping(red, SERVER);
+      server = await serve(blue);
+      const iperf = (...options: string[]): Report["end"] => {
+        const { stdout, stderr } = within(red, "iperf3", "-c", SERVER, "-t", SECONDS, "--json", ...options);
+        const report = JSON.parse(stdout) as Report;
+        assert.equal(report.error, undefined, stderr);
+        return report.end;
+      };
+      for (const options of [[], ["-R"], ["-P", "4"]]) {
+        const { bits_per_second } = iperf(...options).sum_received;
+        t.diagnostic(`TCP ${options.join(" ")}: ${(bits_per_second / 1e9).toFixed(2)} Gbit/s`);
+        assert.ok(bits_per_second > TCP_MIN, `${bits_per_second} bit/s`);
+      }
+      for (const options of [[], ["-R"]]) {
+        const { packets, lost_packets } = iperf(
+          "-u", "-b", String(UDP_RATE), "-l", "1000", ...options).sum; // biome-ignore format: a command
+        t.diagnostic(`UDP ${options.join(" ")}: ${lost_packets} of ${packets} lost`);
+        assert.ok(packets! >= UDP_RATE / 8 / 1000 / 2, `${packets} sent`);
+        assert.ok(lost_packets! <= packets! * LOST_MAX, `${lost_packets} of ${packets} lost`);
+      }
+      for (const { txTooLong } of (await run.statistics()).ports) assert.equal(txTooLong, 0);
+    } finally {
+      server?.kill();
+      await lab.end();
+    }
+  });
+}
