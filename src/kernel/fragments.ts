@@ -50,6 +50,7 @@ import {
 } from "./memory.ts";
 import { makeWritable } from "./output.ts";
 import { parse } from "./parse.ts";
+import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 
 /** Fragments that may wait at once, and those of one datagram. */
 const WAITING_MAX: u32 = 1000;
@@ -323,7 +324,10 @@ export function trackDatagram(datagram: usize, action: usize): bool {
     assemble(datagram, count, first, block + SAVE_SIZE + <usize>HEADROOM);
     store<u64>(PKT, now, PKT_NOW);
     store<u32>(PKT, 0, PKT_CONN);
+    // Tags that actions have pushed may be more than are looked at, and what is below them is tracked all the same.
+    const limit = liftVlanLimit();
     parse();
+    setVlanLimit(limit);
     conntrackExecute(action);
   }
   for (let i: u32 = 0; i < count; i++) {
