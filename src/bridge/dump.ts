@@ -1,5 +1,5 @@
 // What a bridge shows of itself, in the words of ovs-ofctl and ovs-appctl (DESIGN D7).
-import { formatDatapathActions } from "../datapath/action-text.ts";
+import { formatInstalledActions } from "../datapath/action-text.ts";
 import {
   type Connection,
   connectionObject,
@@ -11,7 +11,7 @@ import type { Megaflow } from "../datapath/megaflow.ts";
 import { readMeter } from "../datapath/meters.ts";
 import { twinStats } from "../datapath/twins.ts";
 import type { FlowStats } from "../datapath/upcall.ts";
-import { formatFlags, TCP_FLAG_NAMES } from "../flow/flags-text.ts";
+import { formatTcpFlagLetters } from "../flow/flags-text.ts";
 import { Flow } from "../flow/flow.ts";
 import { formatMegaflow } from "../flow/megaflow-text.ts";
 import { FLOW_DUMP_HEADER, formatRule } from "../pipeline/flow-dump.ts";
@@ -85,9 +85,9 @@ export function* megaflowLines(bridge: Bridge): Generator<string> {
     megaflow.readFirst(kernel, key, mask);
     const { packets, bytes, usedMs, tcpFlags } = stats;
     const used = usedMs === 0 ? "never" : `${((bridge.nowMs - usedMs) / 1000).toFixed(3)}s`;
-    const flags = tcpFlags === 0 ? "" : `, flags:${formatFlags(TCP_FLAG_NAMES, tcpFlags)}`;
+    const flags = tcpFlags === 0 ? "" : `, flags:${formatTcpFlagLetters(tcpFlags)}`;
     yield `${formatMegaflow(key, mask, portName, tlvMap)}, packets:${packets}, bytes:${bytes}, used:${used}${flags}, ` +
-      `actions:${formatDatapathActions(megaflow.actions, portName, { tlvMap })}`;
+      `actions:${formatInstalledActions(megaflow.actions, portName, { tlvMap })}`;
   }
 }
 

@@ -17,7 +17,7 @@ import {
   O_TUN_TTL,
 } from "../flow/layout.ts";
 import type { CtNat, DatapathAction, SetHeader } from "./action.ts";
-import { formatDatapathActions } from "./action-text.ts";
+import { formatDatapathActions, formatInstalledActions } from "./action-text.ts";
 
 /** Bytes at offsets: [offset, value bytes, mask bytes (default ones)]. */
 function set(header: SetHeader, ...fields: [number, number[], number[]?][]): DatapathAction {
@@ -176,4 +176,15 @@ test("ports by name, and a packet-in in a trace and out of it", () => {
     `rule_cookie=0x1234,controller_id=5,max_len=128))`;
   assert.equal(formatDatapathActions([CONTROLLER], String), userspace(0));
   assert.equal(formatDatapathActions([CONTROLLER], String, { trace: true }), userspace(1));
+});
+
+test("a megaflow that OVS would handle in its slow path says so", () => {
+  const arp = set("arp", [O_NW_SRC, [10, 0, 0, 1]]);
+  const slow = "userspace(pid=0,slow_path(action))";
+  assert.equal(formatInstalledActions([arp, output(2)], String), slow);
+  assert.equal(formatInstalledActions([{ type: "clone", actions: [arp] }, output(2)], String), slow);
+  assert.equal(
+    formatInstalledActions([set("ipv4", [O_NW_TTL, [63]]), output(2)], String),
+    "set(ipv4(ttl=63)),2",
+  );
 });

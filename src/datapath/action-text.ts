@@ -42,6 +42,33 @@ export function formatDatapathActions(
   return shown.map((a) => formatAction(a, portName, options)).join(",");
 }
 
+/** What OVS's datapath cannot write: the pipeline does it there, frame by frame. The kernel here can. */
+const SLOW_HEADERS: readonly string[] = ["arp", "nd", "nd_ext", "icmp", "icmpv6"] satisfies SetHeader[];
+
+function needsSlowPath(action: DatapathAction): boolean {
+  switch (action.type) {
+    case "set":
+      return SLOW_HEADERS.includes(action.header);
+    case "clone":
+    case "sample":
+      return action.actions.some(needsSlowPath);
+    case "check_pkt_len":
+      return action.greater.some(needsSlowPath) || action.lessEqual.some(needsSlowPath);
+    default:
+      return false;
+  }
+}
+
+/** A megaflow's actions as `dpctl/dump-flows` shows them: of one whose frames OVS would handle in its slow path, that they are. */
+export function formatInstalledActions(
+  actions: readonly DatapathAction[],
+  portName: PortName,
+  options: ActionTextOptions = {},
+): string {
+  if (actions.some(needsSlowPath)) return "userspace(pid=0,slow_path(action))";
+  return formatDatapathActions(actions, portName, options);
+}
+
 function formatAction(action: DatapathAction, portName: PortName, options: ActionTextOptions): string {
   const nested = (actions: readonly DatapathAction[]) => formatDatapathActions(actions, portName, options);
   switch (action.type) {

@@ -36,6 +36,27 @@ export function formatFlags(set: FlagNames, flags: number): string {
   return text;
 }
 
+/** Letters of TCP's flags by bit, in the order they are printed: as packets are described, `SFP.`. */
+const TCP_FLAG_LETTERS: readonly (readonly [bit: number, letter: string])[] = [
+  [0x002, "S"],
+  [0x001, "F"],
+  [0x008, "P"],
+  [0x004, "R"],
+  [0x020, "U"],
+  [0x010, "."],
+  [0x040, "E"],
+  [0x080, "C"],
+  [0x100, "N"],
+  [0x200, "[200]"],
+  [0x400, "[400]"],
+  [0x800, "[800]"],
+];
+
+/** TCP flags as statistics show them: a letter each. */
+export function formatTcpFlagLetters(flags: number): string {
+  return TCP_FLAG_LETTERS.map(([bit, letter]) => (flags & bit ? letter : "")).join("");
+}
+
 /** `a|b` when the mask is `whole`, else `+a-b`. */
 export function formatFlagsMasked(set: FlagNames, flags: number, mask: number, whole: number): string {
   if (mask === whole) return formatFlags(set, flags);
