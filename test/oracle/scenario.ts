@@ -26,6 +26,14 @@ export interface Scenario {
   readonly at: readonly { readonly seconds: string; readonly file: string }[];
 }
 
+/** How real Open vSwitch plays. */
+export interface PlayOptions {
+  /** Called when the tables are loaded, before the first frame. */
+  readonly loaded?: () => Promise<void>;
+  /** Megaflows stay from frame to frame, for scenarios whose frames teach the switch nothing. */
+  readonly keepMegaflows?: boolean;
+}
+
 /** What a switch did and holds at the end. Ages are left out; the order of connections has no meaning. */
 export interface Outcome {
   /** What each port sent, in hex, in order; LOCAL too. */
@@ -36,6 +44,8 @@ export interface Outcome {
   readonly meters: string;
   readonly meterStats: string;
   readonly connections: readonly string[];
+  /** As they are listed; recirculation ids, ages and order differ from run to run. */
+  readonly megaflows: readonly string[];
 }
 
 const BRIDGE = "br0";
@@ -53,17 +63,19 @@ export class OvsPlayer {
   readonly #ovs: Ovs;
   readonly #scenario: Scenario;
   readonly #hasTimeouts: boolean;
+  readonly #keepMegaflows: boolean;
   #nowMs = Number.NaN;
 
-  private constructor(ovs: Ovs, scenario: Scenario) {
+  private constructor(ovs: Ovs, scenario: Scenario, options: PlayOptions) {
     this.#ovs = ovs;
+    this.#keepMegaflows = options.keepMegaflows === true;
     this.#scenario = scenario;
     this.#hasTimeouts = [scenario.flows, ...scenario.at.map(({ file }) => file)].some((file) =>
       readFileSync(file, "utf8").includes("_timeout="),
     );
   }
 
-  static async start(ovs: Ovs, scenario: Scenario): Promise<OvsPlayer> {
+  static async start(ovs: Ovs, scenario: Scenario, options: PlayOptions = {}): Promise<OvsPlayer> {
     const { ports, failMode, meters, groups, flows } = scenario;
     await ovs.addBridge(BRIDGE, { ports, failMode });
     // Dummy ports drop what is longer than their MTU, a replay's ports nothing.
@@ -77,7 +89,8 @@ export class OvsPlayer {
     await ovs.addBridge(NUDGE);
     await ovs.stopClock();
     await addFlows(ovs, flows);
-    return new OvsPlayer(ovs, scenario);
+    await options.loaded?.();
+    return new OvsPlayer(ovs, scenario, options);
   }
 
   /** Lets the clock go on to `timeMs` (of any epoch, the first call's is the beginning). */
@@ -94,7 +107,7 @@ export class OvsPlayer {
     await this.advance(timeMs);
     await this.#ovs.receive(this.#name(port), frame);
     // Whatever the frame taught is true for the next one, as it is in a replay; and flows know that they were used.
-    await this.#ovs.settle();
+    if (!this.#keepMegaflows) await this.#ovs.settle();
   }
 
   /** Frames that a port sent since it was last asked. */
@@ -111,6 +124,7 @@ export class OvsPlayer {
 
   async finish(): Promise<Outcome> {
     const ovs = this.#ovs;
+    const megaflows = await ovs.dumpMegaflows();
     await ovs.settle();
     const sent = new Map<number, string[]>();
     for (const { no } of [...this.#scenario.ports, { no: LOCAL }]) {
@@ -128,6 +142,7 @@ export class OvsPlayer {
       meters: plain(await ofctl("dump-meters", BRIDGE)),
       meterStats: plain(await ofctl("meter-stats", BRIDGE)),
       connections: (await ovs.dumpConntrack()).sort(),
+      megaflows,
     };
   }
 
@@ -158,8 +173,8 @@ async function addFlows(ovs: Ovs, file: string): Promise<void> {
 }
 
 /** Plays the whole scenario through real Open vSwitch. */
-export async function playOvs(ovs: Ovs, scenario: Scenario): Promise<Outcome> {
-  const player = await OvsPlayer.start(ovs, scenario);
+export async function playOvs(ovs: Ovs, scenario: Scenario, options: PlayOptions = {}): Promise<Outcome> {
+  const player = await OvsPlayer.start(ovs, scenario, options);
   const changes = scenario.at.map(({ seconds, file }) => ({ afterNs: Number(seconds) * 1e9, file }));
   changes.sort((a, b) => a.afterNs - b.afterNs);
   const merge = await CaptureMerge.open(scenario.inputs.map(({ capture }) => capture));
@@ -220,6 +235,7 @@ export async function playMegaflow(
     meters: plain(text("meters.txt")),
     meterStats: plain(text("meter-stats.txt")),
     connections: lines(text("conntrack.txt")).sort(),
+    megaflows: lines(text("megaflows.txt")),
   };
 }
 
