@@ -4,8 +4,10 @@
 // nothing can make it faster.
 //   npm run bench -- --check [WORKLOAD...]             exit status 1 when one has fallen by more than its tolerance
 //   npm run bench -- --update-baseline [WORKLOAD...]   keeps what is measured now
-import { readFileSync, writeFileSync } from "node:fs";
+// --baseline FILE takes another file: made before a change and asked after it.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
 import type { Bench } from "./harness.ts";
 
 /** The file: floors of each workload by processor, as os.cpus() names it. */
@@ -16,15 +18,19 @@ export interface Baseline {
   readonly floors: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-const FILE = new URL("../../bench/baseline.json", import.meta.url);
+const FILE = fileURLToPath(new URL("../../bench/baseline.json", import.meta.url));
 const FLOOR = "memory-floor";
 const ATTEMPTS = 8;
 const RUN_MS = 40;
 /** On a processor that the file does not know, nothing but losing half of the speed it knows of others is told. */
 const ELSEWHERE = 0.5;
 
-export function readBaseline(): Baseline {
-  return JSON.parse(readFileSync(FILE, "utf8")) as Baseline;
+/** Throws when the file is not there, or is not what updateBaseline() writes. */
+export function readBaseline(file = FILE): Baseline {
+  const read = JSON.parse(readFileSync(file, "utf8")) as Partial<Baseline> | null;
+  if (typeof read?.tolerance !== "number" || !read.tolerances || !read.floors)
+    throw new Error(`${file}: no baseline: tolerance, tolerances and floors are wanted (--update-baseline)`);
+  return read as Baseline;
 }
 
 export interface CheckOptions {
@@ -58,9 +64,14 @@ export function checkBaseline(benches: readonly Bench[], options: CheckOptions):
   return slow;
 }
 
-/** Measures the workloads and keeps them for this machine's processor; others stay as they are. */
-export function updateBaseline(benches: readonly Bench[], seed: number, print: (line: string) => void): void {
-  const baseline = readBaseline();
+/** Measures the workloads and keeps them for this machine's processor; others stay as they are. A file that is not there is made. */
+export function updateBaseline(
+  benches: readonly Bench[],
+  seed: number,
+  print: (line: string) => void,
+  file = FILE,
+): void {
+  const baseline = existsSync(file) ? readBaseline(file) : { ...readBaseline(), floors: {} };
   const processor = cpus()[0]?.model ?? "unknown processor";
   const floors = { ...baseline.floors[processor] };
   for (const bench of benches) {
@@ -69,7 +80,7 @@ export function updateBaseline(benches: readonly Bench[], seed: number, print: (
     print(`${bench.name.padEnd(20)} ${floors[bench.name]} floors`);
   }
   const next: Baseline = { ...baseline, floors: { ...baseline.floors, [processor]: floors } };
-  writeFileSync(FILE, `${JSON.stringify(next, null, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify(next, null, 2)}\n`);
 }
 
 /** Floors that a unit takes; goes on until it is `enough` or the attempts are used up. */

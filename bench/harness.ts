@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import Benchmark from "benchmark";
 import { type HeapUse, watchHeap } from "./heap.ts";
-import type { PeerCase, PeerResult } from "./peer/ovs-dpdk.ts";
+import type { PeerCase } from "./peer/ovs-dpdk.ts";
 
 export interface BenchContext {
   /** Of everything random in a bench. */
@@ -134,35 +134,4 @@ export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-/** A result as `--json` prints it: frames in the form that DESIGN section 6 gives, operations likewise. */
-export function resultLine(
-  name: string,
-  result: BenchResult,
-  peer: PeerResult | null,
-): Record<string, unknown> {
-  const millions = (ns: number) => Number((1000 / ns).toPrecision(4));
-  const ns = Number(median(result.nsPerUnit).toPrecision(4));
-  const runs = result.nsPerUnit.map(millions);
-  const { count, hash, unit } = result;
-  if (unit === "operation") {
-    return {
-      workload: name,
-      moperations_per_s: millions(ns),
-      ns_per_operation: ns,
-      operations: count,
-      runs,
-      hash,
-    };
-  }
-  return {
-    workload: name,
-    mframes_per_s: millions(ns),
-    ns_per_frame: ns,
-    frames: count,
-    runs,
-    hash,
-    peer,
-  };
 }

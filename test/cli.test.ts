@@ -167,7 +167,7 @@ const INVOCATIONS: readonly (readonly [line: string, status: number, stderr: Reg
 
   ["bench nonsense", 2, /no such bench: nonsense; there are /],
   ["bench --seed x", 2, /--seed wants a whole number/],
-  ["bench --compare none.json exact-1k", 2, /^megaflow: none\.json: no such file or directory$/m],
+  ["bench --check --baseline none.json exact-1k", 2, /^megaflow: none\.json: no such file or directory$/m],
   ["bench --peer nonsense", 2, /no such peer: nonsense; there is ovs-dpdk/],
 ];
 

@@ -1,12 +1,13 @@
 // The switch to beat: real Open vSwitch with DPDK on this machine, given a bench's own frames and flows. Its capture driver reads
 // the frames into huge pages once and hands them out round and round on one core (the second), so that nothing but the driver,
 // the lookup and the actions is measured; what it sends goes to null ports.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaptureWriter } from "../../src/port/capture-writer.ts";
 import { type Ovs, ovsSkip, startOvs } from "../../test/oracle/ovs.ts";
+import { measureDriver } from "./driver.ts";
 
 /** Frames that arrive on a port, over and over. */
 export interface PeerTraffic {
@@ -42,6 +43,8 @@ export interface PeerResult {
   /** The median of the runs, as OVS counts received frames. */
   readonly mframes_per_s: number;
   readonly runs: readonly number[];
+  /** Nanoseconds of a frame that its capture driver takes alone (driver.ts); null where that could not be measured. */
+  readonly driver_ns: number | null;
 }
 
 const VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
@@ -83,6 +86,8 @@ function reserveHugePages(): string | null {
 
 /** Measures OVS with DPDK: five runs of a second. Throws with OVS's words when it does not come up. */
 export async function measurePeer(workload: PeerCase): Promise<PeerResult> {
+  // Before OVS takes the huge pages.
+  const driverNs = workload.upcalls ? null : await driverOf(workload.traffic.frames);
   const sources = [workload.traffic, ...(workload.replies === undefined ? [] : [workload.replies])];
   const ovs = await startOvs({
     vswitchd: VSWITCHD,
@@ -133,13 +138,24 @@ export async function measurePeer(workload: PeerCase): Promise<PeerResult> {
       await ovs.vsctl(["del-port", "br0", `d${port}`]);
       await addPort(ovs, port, `eth_null${port},no-rx=1`);
     }
-    if (workload.upcalls) return resultOf(await upcallsPerMs(ovs));
+    if (workload.upcalls) return resultOf(await upcallsPerMs(ovs), driverNs);
     await sleep(SETTLE_MS);
     const runs: number[] = [];
     for (let run = 0; run < RUNS; run++) runs.push(await framesPerMs(ovs));
-    return resultOf(runs);
+    return resultOf(runs, driverNs);
   } finally {
     await ovs.stop();
+  }
+}
+
+async function driverOf(frames: readonly Uint8Array[]): Promise<number | null> {
+  const folder = mkdtempSync(join(tmpdir(), "megaflow-driver-"));
+  try {
+    const file = join(folder, "in.pcap");
+    writeCapture(file, frames);
+    return await measureDriver(file);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }
 
@@ -199,7 +215,7 @@ async function packetThread(ovs: Ovs): Promise<{ received: number; installed: nu
   };
 }
 
-function resultOf(runs: readonly number[]): PeerResult {
+function resultOf(runs: readonly number[], driverNs: number | null): PeerResult {
   const sorted = [...runs].sort((a, b) => a - b);
   const perMs = sorted[sorted.length >> 1]!;
   const millions = (value: number) => Number((value / 1000).toPrecision(4));
@@ -207,6 +223,7 @@ function resultOf(runs: readonly number[]): PeerResult {
     name: "ovs-dpdk",
     mframes_per_s: millions(perMs),
     runs: runs.map(millions),
+    driver_ns: driverNs === null ? null : Number(driverNs.toPrecision(3)),
   };
 }
 

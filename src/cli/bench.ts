@@ -12,19 +12,6 @@ import { wholeNumber } from "./assignment.ts";
 const RUNNER = join(fileURLToPath(new URL("../../..", import.meta.url)), "dist/bench/run.js");
 const PEERS = ["ovs-dpdk"];
 
-interface BenchOptions {
-  json: boolean;
-  smoke: boolean;
-  seed: string;
-  save?: string;
-  compare?: string;
-  peer?: string;
-  check: boolean;
-  updateBaseline: boolean;
-  heap: boolean;
-  frames?: string;
-}
-
 /** Adds the command to the program. */
 export function register(program: Command): void {
   program
@@ -37,17 +24,15 @@ export function register(program: Command): void {
     .option("--json", "a line of JSON per workload", false)
     .option("--smoke", "a moment each, to see that they work", false)
     .option("--seed <N>", "of everything random", "1")
-    .option("--save <FILE>", "keep the medians as a baseline")
-    .option(
-      "--compare <FILE>",
-      "hold the medians against a baseline; exit status 1 when one is slower by more than a quarter",
-    )
+    .option("--markdown", "a table row per workload, as in bench/README.md", false)
+    .option("--ms <N>", "milliseconds of each run (default: 1000)")
     .option(
       "--check",
       "hold them against the memory floor as bench/baseline.json does; exit status 1 when one lost more than it may",
       false,
     )
     .option("--update-baseline", "keep what is measured now in bench/baseline.json", false)
+    .option("--baseline <FILE>", "another file for these two: keep it before a change, check it after")
     .option(
       "--heap",
       "run them for --frames frames and tell what the JavaScript heap did; exit status 1 unless it stayed flat",
@@ -75,37 +60,42 @@ Examples:
     .action(bench);
 }
 
-async function bench(workloads: readonly string[], options: BenchOptions): Promise<void> {
-  if (options.peer !== undefined) {
-    if (!PEERS.includes(options.peer)) {
-      throw new MegaflowError("EARGS", `--peer: no such peer: ${options.peer}; there is ${PEERS.join(", ")}`);
-    }
+/** Options that are numbers, with the least that each may be. */
+const NUMBERS: Readonly<Record<string, number>> = { seed: 0, ms: 1, frames: 1 };
+
+async function bench(
+  workloads: readonly string[],
+  options: Readonly<Record<string, string | boolean | undefined>>,
+  command: Command,
+): Promise<void> {
+  const { peer, baseline, check } = options;
+  if (typeof peer === "string" && !PEERS.includes(peer)) {
+    throw new MegaflowError("EARGS", `--peer: no such peer: ${peer}; there is ${PEERS.join(", ")}`);
   }
   if (!existsSync(RUNNER)) {
     throw new MegaflowError("EFILE", "the benches are not there: they run in a checkout, after npm ci", {
       file: RUNNER,
     });
   }
-  const args = [...workloads, "--seed", String(wholeNumber(options.seed, "--seed", 0))];
-  if (options.json) args.push("--json");
-  if (options.peer !== undefined) args.push("--peer", options.peer);
-  if (options.smoke) args.push("--smoke");
-  if (options.check) args.push("--check");
-  if (options.updateBaseline) args.push("--update-baseline");
-  if (options.heap) args.push("--heap");
-  if (options.frames !== undefined) args.push("--frames", String(wholeNumber(options.frames, "--frames", 1)));
-  if (options.save !== undefined) args.push("--save", options.save);
-  if (options.compare !== undefined) {
-    checkBaseline(options.compare);
-    args.push("--compare", options.compare);
+  if (check === true && typeof baseline === "string") readable(baseline);
+  // The runner knows them by the same names.
+  const args = [...workloads];
+  for (const option of command.options) {
+    const name = option.attributeName();
+    const value = options[name];
+    const least = NUMBERS[name];
+    const flag = `--${option.name()}`;
+    if (value === true) args.push(flag);
+    else if (typeof value === "string")
+      args.push(flag, least === undefined ? value : String(wholeNumber(value, flag, least)));
   }
   const child = spawn(process.execPath, [RUNNER, ...args], { stdio: "inherit" });
   const [status] = (await once(child, "exit")) as [number | null];
   process.exitCode = status ?? 1;
 }
 
-/** Throws MegaflowError when the file is not what --save writes. */
-function checkBaseline(path: string): void {
+/** Throws MegaflowError when the file is not what --update-baseline writes. */
+function readable(path: string): void {
   try {
     JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
