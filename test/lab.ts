@@ -169,11 +169,8 @@ export class Switch {
     return JSON.parse((await this.signal("SIGUSR2", /memory (.*)\n/))[1]!) as Memory;
   }
 
-  /** Hundredths of a second that it has worked. */
   cpuTicks(): number {
-    const stat = readFileSync(`/proc/${this.process.pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return Number(fields[11]) + Number(fields[12]);
+    return cpuTicks(this.process.pid!);
   }
 
   /** How many descriptors it has open. */
@@ -189,6 +186,13 @@ export class Switch {
     }
     return this.process.exitCode;
   }
+}
+
+/** Hundredths of a second that a process has worked, all its threads together. */
+export function cpuTicks(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return Number(fields[11]) + Number(fields[12]);
 }
 
 /** Runs `ip`; it must succeed. */

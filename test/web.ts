@@ -43,6 +43,13 @@ http { access_log off; sendfile on; server_tokens off; ${temporary} server { lis
     assert.fail("no HTTP server");
   }
 
+  /** Makes a file; gives its path. */
+  write(name: string, text: string): string {
+    const path = join(this.#root, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
   /** Makes a file of random bytes; gives its SHA-256. */
   file(name: string, size: number): string {
     const hash = createHash("sha256");
