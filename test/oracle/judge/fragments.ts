@@ -75,6 +75,30 @@ function piece6(frame: Uint8Array, start: number, end: number, more: boolean, id
   return out;
 }
 
+/**
+ * The frames with each piece once, for pipelines with more than one ct(): a piece that comes again is invalid to the first of them and
+ * waits at the next, where it meets the others in another order than in OVS (differences.md, 7).
+ */
+export function eachPieceOnce(flows: readonly string[], frames: readonly CaseFrame[]): CaseFrame[] {
+  if ((flows.join().match(/\bct\(/g) ?? []).length < 2) return [...frames];
+  const seen = new Set<string>();
+  return frames.filter((frame) => {
+    if (!isFragment(frame)) return true;
+    const piece = placeOf(frame.hex);
+    return !seen.has(piece) && seen.add(piece);
+  });
+}
+
+/** Which part of which datagram a piece that inPieces() has made is, whatever its tags. */
+function placeOf(hex: string): string {
+  const link = /^.{24}(?:(?:8100|88a8)....)*(....)/.exec(hex)!;
+  const packet = hex.slice(link[0].length);
+  // IPv4: id and offset, protocol, addresses. IPv6: addresses and the fragment header.
+  return link[1] === "0800"
+    ? [packet.slice(8, 16), packet.slice(18, 20), packet.slice(24, 40)].join()
+    : packet.slice(16, 96);
+}
+
 /** Places in a list of lines: from the first of each to before the second. */
 export type Spans = readonly (readonly [number, number])[];
 

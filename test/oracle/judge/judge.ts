@@ -10,7 +10,7 @@ import {
   formatCase,
   type Outcome,
 } from "./case.ts";
-import { FRAGMENT_WAIT_MS, isFragment, sortSpans, tracks } from "./fragments.ts";
+import { eachPieceOnce, FRAGMENT_WAIT_MS, isFragment, sortSpans, tracks } from "./fragments.ts";
 import { FrameMaker } from "./frames.ts";
 import { oneIn } from "./hosts.ts";
 import { checkMasks } from "./masks.ts";
@@ -74,6 +74,7 @@ export function makeCase(
   // OVS keeps fragments back to reassemble them for conntrack: none may wait in vain (differences.md).
   if (tracks(made.flows))
     frames = pieces ? within(frames, FRAGMENT_WAIT_MS - 1000) : frames.filter((f) => !isFragment(f));
+  frames = eachPieceOnce(made.flows, frames);
   return acceptable({ ...made, frames: withChanges(r, made.flows, frames) }, refused);
 }
 
