@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { DatapathAction } from "../src/datapath/action.ts";
 import { Datapath, type DatapathOptions, type OutputSink } from "../src/datapath/datapath.ts";
 import { STALE_ALL } from "../src/datapath/stale.ts";
-import type { FlowStats, Miss, Translation, UpcallHandler } from "../src/datapath/upcall.ts";
+import type { FlowStats, MegaflowOwner, Miss, Translation, UpcallHandler } from "../src/datapath/upcall.ts";
 import { Flow } from "../src/flow/flow.ts";
 import * as L from "../src/flow/layout.ts";
 import { Prng } from "../src/lib/prng.ts";
@@ -50,23 +50,27 @@ class TreePipeline implements UpcallHandler {
     if (kind === 6) actions.push({ type: "output", port: 30 });
     const name = `${recircId}/${state}`;
     const credited = this.credited;
+    const owner: MegaflowOwner & { name: string } = {
+      name,
+      equals: (other: MegaflowOwner & { name?: string }) => other.name === name,
+      hash: () => state,
+      asked: () => true,
+      dependsOnRules: false,
+      rewritten: null,
+      credit(stats) {
+        const sum = credited.get(name) ?? { packets: 0, bytes: 0, usedMs: 0, tcpFlags: 0 };
+        credited.set(name, {
+          packets: sum.packets + stats.packets,
+          bytes: sum.bytes + stats.bytes,
+          usedMs: Math.max(sum.usedMs, stats.usedMs),
+          tcpFlags: sum.tcpFlags | stats.tcpFlags,
+        });
+      },
+    };
     return {
       actions,
       wildcards,
-      owner: {
-        asked: () => true,
-        dependsOnRules: false,
-        rewritten: null,
-        credit(stats) {
-          const sum = credited.get(name) ?? { packets: 0, bytes: 0, usedMs: 0, tcpFlags: 0 };
-          credited.set(name, {
-            packets: sum.packets + stats.packets,
-            bytes: sum.bytes + stats.bytes,
-            usedMs: Math.max(sum.usedMs, stats.usedMs),
-            tcpFlags: sum.tcpFlags | stats.tcpFlags,
-          });
-        },
-      },
+      owner,
       dependencies: null,
       drop: actions.length > 0 ? null : { reason: "drop_action_of_pipeline", table: kind, cookie: null },
       cacheable: state % 13 !== 0,

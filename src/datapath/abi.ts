@@ -42,7 +42,7 @@ export const VERDICT_TAG = 12;
 //   0 packets u64 | 8 bytes u64 | 16 usedMs u64 (0: never) | 24 tcpFlags u32 (OR of all, network order in the low 16 bits)
 //  28 generation u32 (changes when the record is freed, so that a stale reference is noticed) | 32 program address u32
 //  36 subtable address u32 | 40 hash u32 | 44 record size u32 | 48 quick port u32: the program is one output to it, else NO_QUICK_PORT
-//  52 program words u32 | 56 tag u32 (the host's: what to say of a frame that ends here) | 60 reserved
+//  52 program words u32 | 56 tag u32 (the host's: what to say of a frame that ends here) | 60 slot u32 (the host's)
 //  64 the masked key, the subtable's blocks one after the other | the program | the same blocks as the first frame had them, for dumps
 export const MF_PACKETS = 0;
 export const MF_BYTES = 8;
@@ -56,6 +56,7 @@ export const MF_SIZE = 44;
 export const MF_QUICK_PORT = 48;
 export const MF_PROGRAM_WORDS = 52;
 export const MF_TAG = 56;
+export const MF_SLOT = 60;
 export const MF_KEY = 64;
 export const NO_QUICK_PORT = 0xffffffff;
 

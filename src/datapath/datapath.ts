@@ -7,9 +7,11 @@ import { KEY_SIZE, O_TCP_FLAGS } from "../flow/layout.ts";
 import { assert } from "../lib/assert.ts";
 import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
+import { Answers } from "./answer.ts";
 import type { Kernel, KernelLoader } from "./kernel.ts";
 import { isNarrower, MaskLimit } from "./mask-limit.ts";
-import { Megaflow } from "./megaflow.ts";
+import type { Megaflow } from "./megaflow.ts";
+import { MegaflowTable } from "./megaflow-table.ts";
 import { ProgramEncoder } from "./program.ts";
 import { type Stale, StaleFilter } from "./stale.ts";
 import { ARENA_BYTES, MEGAFLOWS_MAX, startKernel } from "./start-kernel.ts";
@@ -96,9 +98,10 @@ const SHORT_FRAME = 80;
 export class Datapath {
   readonly kernel: Kernel;
   readonly batchMax: number;
-  readonly megaflows = new Map<number, Megaflow>();
-  /** Megaflows by what they depend on. */
-  readonly #dependents = new Map<string, Set<Megaflow>>();
+  readonly megaflows: MegaflowTable;
+  readonly #answers = new Answers();
+  /** The slots of megaflows by what these depend on. */
+  readonly #dependents = new Map<string, Set<number>>();
   /** Called while frames are being worked on when descriptors have to be taken, and by takeOutputs(). */
   sink: OutputSink | null = null;
   /** A problem inside an upcall: it must not travel through the kernel, so it waits here until receive() returns. */
@@ -150,6 +153,7 @@ export class Datapath {
       upcall: () => this.#upcall(),
       flush: () => this.#drain(),
     });
+    this.megaflows = new MegaflowTable(this.kernel);
     this.#masks = new MaskLimit(this.kernel, options.masksPerPortMax ?? MASKS_PER_PORT_MAX);
     const x = this.kernel.exports;
     if (options.vlanLimit !== undefined) x.setVlanLimit(options.vlanLimit);
@@ -375,11 +379,13 @@ export class Datapath {
   /** Pushes a megaflow's statistics and takes it out of the cache. */
   remove(megaflow: Megaflow): void {
     megaflow.pushStats(this.kernel);
-    this.#twins?.leave(megaflow);
-    this.megaflows.delete(megaflow.at);
-    this.#depend(megaflow, null);
-    this.#masks.remove(megaflow.at);
-    this.kernel.exports.megaflowRemove(megaflow.at);
+    this.#twins?.leave(megaflow, this);
+    const { at, answer } = megaflow;
+    this.#depend(megaflow.slot, answer.dependencies, null);
+    this.megaflows.delete(megaflow.slot);
+    this.#answers.release(answer);
+    this.#masks.remove(at);
+    this.kernel.exports.megaflowRemove(at);
   }
 
   /** Removes megaflows not used for `idleMs`. */
@@ -390,7 +396,7 @@ export class Datapath {
   }
 
   #lastUsedMs(megaflow: Megaflow): number {
-    return this.#twins?.lastUsedMs(megaflow) ?? megaflow.lastUsedMs(this.kernel);
+    return this.#twins?.lastUsedMs(megaflow, this) ?? megaflow.lastUsedMs(this.kernel);
   }
 
   /**
@@ -415,44 +421,47 @@ export class Datapath {
     megaflow.pushStats(this.kernel);
     megaflow.read(this.kernel, key, mask);
     const again = translate(key);
-    if (again === null || !again.cacheable || !this.#isSame(megaflow, mask, again)) {
+    if (again === null || !again.cacheable || !isSameMask(megaflow, mask, again.wildcards)) {
+      this.remove(megaflow);
+      return;
+    }
+    const count = this.#encode(again);
+    if (!this.#isProgram(megaflow, count)) {
       this.remove(megaflow);
     } else {
-      megaflow.owner = again.owner;
-      this.#depend(megaflow, again.dependencies);
-      megaflow.actions = again.actions;
+      const { answer } = megaflow;
+      this.#depend(megaflow.slot, answer.dependencies, again.dependencies);
+      megaflow.answer = this.#answers.take(again, this.#programWords, count);
+      this.#answers.release(answer);
       this.kernel.words[(megaflow.at + abi.MF_TAG) >>> 2] = this.#tag(again.drop);
     }
   }
 
-  /** Notes what a megaflow depends on, in place of what it depended on before. */
-  #depend(megaflow: Megaflow, dependencies: readonly string[] | null): void {
-    for (const name of megaflow.dependencies ?? []) {
-      const set = this.#dependents.get(name);
-      set?.delete(megaflow);
-      if (set?.size === 0) this.#dependents.delete(name);
+  /** Notes what the megaflow in a slot depends on, in place of what it depended on before. */
+  #depend(slot: number, before: readonly string[] | null, now: readonly string[] | null): void {
+    if (before !== null) {
+      for (const name of before) {
+        const set = this.#dependents.get(name);
+        set?.delete(slot);
+        if (set?.size === 0) this.#dependents.delete(name);
+      }
     }
-    megaflow.dependencies = dependencies;
-    for (const name of dependencies ?? []) {
+    if (now === null) return;
+    for (const name of now) {
       const set = this.#dependents.get(name);
-      if (set === undefined) this.#dependents.set(name, new Set([megaflow]));
-      else set.add(megaflow);
+      if (set === undefined) this.#dependents.set(name, new Set([slot]));
+      else set.add(slot);
     }
   }
 
-  #dependentsOf(changed: ReadonlySet<string>): Set<Megaflow> {
-    const found = new Set<Megaflow>();
-    for (const name of changed) for (const megaflow of this.#dependents.get(name) ?? []) found.add(megaflow);
-    return found;
+  #dependentsOf(changed: ReadonlySet<string>): Megaflow[] {
+    const found = new Set<number>();
+    for (const name of changed) for (const slot of this.#dependents.get(name) ?? []) found.add(slot);
+    return Array.from(found, (slot) => this.megaflows.get(slot));
   }
 
-  #isSame(megaflow: Megaflow, mask: Flow, again: Translation): boolean {
-    if (megaflow.narrowed) {
-      if (!isNarrower(mask, again.wildcards)) return false;
-    } else {
-      for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== again.wildcards.words[i]) return false;
-    }
-    const count = this.#encode(again);
+  /** Whether the megaflow's program is that of `count` words which was encoded last. */
+  #isProgram(megaflow: Megaflow, count: number): boolean {
     const words = this.kernel.words;
     const at = megaflow.at >>> 2;
     if (words[at + (abi.MF_PROGRAM_WORDS >> 2)] !== count) return false;
@@ -521,20 +530,18 @@ export class Datapath {
     }
     this.#masks.add(at);
     kernel.words[(at + abi.MF_TAG) >>> 2] = tag;
-    const megaflow = new Megaflow(at, translation, nowMs, narrowed);
-    this.megaflows.set(at, megaflow);
-    this.#depend(megaflow, translation.dependencies);
-    this.#twins?.join(megaflow, this, first);
+    const answer = this.#answers.take(translation, this.#programWords, count);
+    const slot = this.megaflows.add(at, answer, nowMs, narrowed);
+    this.#depend(slot, null, translation.dependencies);
+    this.#twins?.join(this.megaflows.get(slot), this, first);
     return at;
   }
 
   /** Makes room: a tenth of the megaflows goes, those unused the longest. */
   #evict(nowMs: number): void {
-    const all = [...this.megaflows.values()];
-    const used = (m: Megaflow) => this.#lastUsedMs(m);
-    all.sort((a, b) => used(a) - used(b) || a.createdMs - b.createdMs);
-    const count = Math.ceil(all.length / 10);
-    for (let i = 0; i < count; i++) this.remove(all[i]!);
+    const count = Math.ceil(this.megaflows.size / 10);
+    const goers = this.megaflows.leastUsed(count, (megaflow) => this.#lastUsedMs(megaflow));
+    for (const megaflow of goers) this.remove(megaflow);
     assert(this.megaflows.size < this.#megaflowsMax || nowMs < 0, "eviction makes room");
   }
 
@@ -595,4 +602,11 @@ export class Datapath {
     if (kind === abi.OUT_KIND_TUNNEL) sink.port(arg, bytes, ptr, len, wireLen, frame, this.#keyOut);
     else sink.userspace(this.#userspace[arg]!, bytes, ptr, len, wireLen, frame, this.#keyOut);
   }
+}
+
+/** Whether the megaflow, whose mask is `mask`, may go on with it when `wanted` is what was looked at. */
+function isSameMask(megaflow: Megaflow, mask: Flow, wanted: Flow): boolean {
+  if (megaflow.narrowed) return isNarrower(mask, wanted);
+  for (let i = 0; i < KEY_WORDS; i++) if (mask.words[i] !== wanted.words[i]) return false;
+  return true;
 }

@@ -27,7 +27,14 @@ class ManyMasks implements UpcallHandler {
     return {
       actions: [{ type: "output", port }],
       wildcards,
-      owner: { credit() {}, asked: () => true, dependsOnRules: false, rewritten: null },
+      owner: {
+        credit() {},
+        asked: () => true,
+        dependsOnRules: false,
+        rewritten: null,
+        equals: () => false,
+        hash: () => 0,
+      },
       dependencies: null,
       drop: null,
       cacheable: true,

@@ -1,29 +1,55 @@
-// A megaflow as the host keeps it; its key, mask, program and counters lie in the kernel (abi.ts, megaflow record).
+// A megaflow, for those who ask about one; what there is to know of it stands in columns (megaflow-table.ts) and in the kernel: its key,
+// mask, program and counters (abi.ts, megaflow record).
 import type { Flow } from "../flow/flow.ts";
 import * as abi from "./abi.ts";
 import type { DatapathAction } from "./action.ts";
+import type { Answer } from "./answer.ts";
 import type { Kernel } from "./kernel.ts";
-import type { FlowStats, MegaflowOwner, Translation } from "./upcall.ts";
+import type { MegaflowTable } from "./megaflow-table.ts";
+import type { FlowStats, MegaflowOwner } from "./upcall.ts";
 
+/** Good for as long as the megaflow is installed. There may be several of one megaflow: its `slot` tells whether it is the same. */
 export class Megaflow {
-  /** The record's address in the kernel: its handle. */
-  readonly at: number;
-  readonly createdMs: number;
-  /** Its mask has more bits than the translation looked at (mask-limit.ts). */
-  readonly narrowed: boolean;
-  actions: readonly DatapathAction[];
-  owner: MegaflowOwner;
-  dependencies: readonly string[] | null;
-  #pushedPackets = 0;
-  #pushedBytes = 0;
+  readonly #table: MegaflowTable;
+  readonly slot: number;
 
-  constructor(at: number, translation: Translation, createdMs: number, narrowed: boolean) {
-    this.at = at;
-    this.narrowed = narrowed;
-    this.actions = translation.actions;
-    this.owner = translation.owner;
-    this.dependencies = translation.dependencies;
-    this.createdMs = createdMs;
+  constructor(table: MegaflowTable, slot: number) {
+    this.#table = table;
+    this.slot = slot;
+  }
+
+  /** The record's address in the kernel: its handle. */
+  get at(): number {
+    return this.#table.at[this.slot]!;
+  }
+
+  get createdMs(): number {
+    return this.#table.createdMs[this.slot]!;
+  }
+
+  /** Its mask has more bits than the translation looked at (mask-limit.ts). */
+  get narrowed(): boolean {
+    return this.#table.narrowed[this.slot] !== 0;
+  }
+
+  get answer(): Answer {
+    return this.#table.answers[this.slot]!;
+  }
+
+  set answer(answer: Answer) {
+    this.#table.answers[this.slot] = answer;
+  }
+
+  get actions(): readonly DatapathAction[] {
+    return this.answer.actions;
+  }
+
+  get owner(): MegaflowOwner {
+    return this.answer.owner;
+  }
+
+  get dependencies(): readonly string[] | null {
+    return this.answer.dependencies;
   }
 
   /** All it has counted. `usedMs` is 0 when it was never used. */
@@ -58,23 +84,25 @@ export class Megaflow {
     view.setBigUint64(at + abi.MF_USED, BigInt(usedMs), true);
     const flags = ((tcpFlags & 0xff) << 8) | (tcpFlags >>> 8);
     view.setUint32(at + abi.MF_TCP_FLAGS, view.getUint32(at + abi.MF_TCP_FLAGS, true) | flags, true);
-    this.#pushedPackets += packets;
-    this.#pushedBytes += bytes;
+    this.#table.pushedPackets[this.slot]! += packets;
+    this.#table.pushedBytes[this.slot]! += bytes;
   }
 
   /** Gives its owner what it counted since the last time. */
   pushStats(kernel: Kernel): void {
+    const { pushedPackets, pushedBytes } = this.#table;
+    const { slot } = this;
     const at = (this.at + abi.MF_PACKETS) >>> 2;
-    if (kernel.words[at]! + kernel.words[at + 1]! * 0x100000000 === this.#pushedPackets) return;
+    if (kernel.words[at]! + kernel.words[at + 1]! * 0x100000000 === pushedPackets[slot]) return;
     const { packets, bytes, usedMs, tcpFlags } = this.stats(kernel);
     const stats = {
-      packets: packets - this.#pushedPackets,
-      bytes: bytes - this.#pushedBytes,
+      packets: packets - pushedPackets[slot]!,
+      bytes: bytes - pushedBytes[slot]!,
       usedMs,
       tcpFlags,
     };
-    this.#pushedPackets = packets;
-    this.#pushedBytes = bytes;
+    pushedPackets[slot] = packets;
+    pushedBytes[slot] = bytes;
     this.owner.credit(stats);
   }
 

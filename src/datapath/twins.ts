@@ -14,7 +14,8 @@ export interface Twin {
 
 export class Twins {
   readonly #byName = new Map<string, Twin>();
-  readonly #twinOf = new Map<Megaflow, Twin>();
+  /** By slot. */
+  readonly #twinOf = new Map<Datapath, Map<number, Twin>>();
   readonly #key = new Flow();
   readonly #mask = new Flow();
 
@@ -33,23 +34,26 @@ export class Twins {
     if (twin === undefined) this.#byName.set(name, (twin = { name, members: [] }));
     else megaflow.count(kernel, first);
     twin.members.push({ megaflow, datapath });
-    this.#twinOf.set(megaflow, twin);
+    const twins = this.#twinOf.get(datapath);
+    if (twins === undefined) this.#twinOf.set(datapath, new Map([[megaflow.slot, twin]]));
+    else twins.set(megaflow.slot, twin);
   }
 
   /** A megaflow goes. */
-  leave(megaflow: Megaflow): void {
-    const twin = this.#twinOf.get(megaflow)!;
-    this.#twinOf.delete(megaflow);
-    const at = twin.members.findIndex((member) => member.megaflow === megaflow);
+  leave({ slot }: Megaflow, datapath: Datapath): void {
+    const twins = this.#twinOf.get(datapath)!;
+    const twin = twins.get(slot)!;
+    twins.delete(slot);
+    const at = twin.members.findIndex((m) => m.megaflow.slot === slot && m.datapath === datapath);
     twin.members.splice(at, 1);
     if (twin.members.length === 0) this.#byName.delete(twin.name);
   }
 
   /** When a frame last hit it or any that is one with it. */
-  lastUsedMs(megaflow: Megaflow): number {
+  lastUsedMs({ slot }: Megaflow, datapath: Datapath): number {
     let last = 0;
-    for (const { megaflow: m, datapath } of this.#twinOf.get(megaflow)!.members) {
-      last = Math.max(last, m.lastUsedMs(datapath.kernel));
+    for (const member of this.#twinOf.get(datapath)!.get(slot)!.members) {
+      last = Math.max(last, member.megaflow.lastUsedMs(member.datapath.kernel));
     }
     return last;
   }

@@ -38,6 +38,10 @@ export interface MegaflowOwner {
   readonly dependsOnRules: boolean;
   /** Numbers of the key's words that tables were asked with other values than the frame's; null for none. */
   readonly rewritten: readonly number[] | null;
+  /** Whether `other` is told of and asked for the same things, so that one may stand for both; false where that is not sure. */
+  equals(other: MegaflowOwner): boolean;
+  /** Equal for equal owners. */
+  hash(): number;
 }
 
 /** The answer: actions, and the bits of the key they depend on (DESIGN D4). */

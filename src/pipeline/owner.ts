@@ -59,6 +59,43 @@ export class Owner implements MegaflowOwner {
     return this.missed?.includes(tableId) ?? false;
   }
 
+  equals(other: MegaflowOwner): boolean {
+    return (
+      other instanceof Owner &&
+      sameItems(this.rules, other.rules) &&
+      this.#isPlain() &&
+      other.#isPlain() &&
+      sameItems(this.recircs, other.recircs) &&
+      sameItems(this.facts, other.facts) &&
+      sameItems(this.missed, other.missed) &&
+      sameItems(this.rewritten, other.rewritten) &&
+      sameItems(this.mirrors, other.mirrors) &&
+      this.#sameGroups(other) &&
+      this.dependsOnRules === other.dependsOnRules
+    );
+  }
+
+  hash(): number {
+    let hash = this.rules.length;
+    for (const { tableId, priority, row } of this.rules) {
+      const mixed = Math.imul(hash ^ (row + (priority << 8) + (tableId << 24)), 0x85ebca6b);
+      hash = (mixed << 15) | (mixed >>> 17);
+    }
+    return hash;
+  }
+
+  /** Without what is each frame's own. */
+  #isPlain(): boolean {
+    return this.learnedMac === null && this.finTimeouts === null && this.learns === null;
+  }
+
+  #sameGroups({ groups }: Owner): boolean {
+    const own = this.groups;
+    if (own === null || groups === null) return own === groups;
+    if (own.length !== groups.length) return false;
+    return own.every(({ group, bucket }, i) => group === groups[i]!.group && bucket === groups[i]!.bucket);
+  }
+
   #creditGroups(packets: number, bytes: number): void {
     for (const { group, bucket } of this.groups!) {
       group.nPackets += packets;
@@ -70,4 +107,11 @@ export class Owner implements MegaflowOwner {
       }
     }
   }
+}
+
+function sameItems<T>(a: readonly T[] | null, b: readonly T[] | null): boolean {
+  if (a === null || b === null) return a === b;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

@@ -1,0 +1,141 @@
+// The installed megaflows, in the order in which they came. What the host knows of each stands in columns, a slot each; the kernel's
+// record says the slot (MF_SLOT). 200,000 of them take 10 MB, and an upcall leaves nothing for the garbage collector.
+//
+//   slot:  at u32 (address of the record, 0: free) | answer | created f64 (ms) | pushed packets f64, bytes f64 | narrowed u8
+//          next i32, previous i32: in order, NONE at the ends; of a free slot previous is the next free one, and next what it was,
+//          so that who walks the list finds on from a megaflow that went meanwhile
+import * as abi from "./abi.ts";
+import type { Answer } from "./answer.ts";
+import type { Kernel } from "./kernel.ts";
+import { Megaflow } from "./megaflow.ts";
+
+const NONE = -1;
+const SLOTS_MIN = 64;
+
+export class MegaflowTable {
+  size = 0;
+  readonly kernel: Kernel;
+  at = new Uint32Array(SLOTS_MIN);
+  readonly answers: (Answer | null)[] = [];
+  createdMs = new Float64Array(SLOTS_MIN);
+  pushedPackets = new Float64Array(SLOTS_MIN);
+  pushedBytes = new Float64Array(SLOTS_MIN);
+  narrowed = new Uint8Array(SLOTS_MIN);
+  #next = new Int32Array(SLOTS_MIN);
+  #previous = new Int32Array(SLOTS_MIN);
+  #first = NONE;
+  #last = NONE;
+  #free = NONE;
+  /** Slots ever used. */
+  #used = 0;
+  /** Whether each was made no earlier than the one before it; a capture's clock may go back. */
+  #isInTime = true;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  /** Takes in the megaflow whose record is at `at`; returns its slot. */
+  add(at: number, answer: Answer, createdMs: number, narrowed: boolean): number {
+    const slot = this.#takeSlot();
+    this.at[slot] = at;
+    this.answers[slot] = answer;
+    this.createdMs[slot] = createdMs;
+    this.pushedPackets[slot] = 0;
+    this.pushedBytes[slot] = 0;
+    this.narrowed[slot] = narrowed ? 1 : 0;
+    this.kernel.words[(at + abi.MF_SLOT) >>> 2] = slot;
+    const last = this.#last;
+    this.#next[slot] = NONE;
+    this.#previous[slot] = last;
+    if (last === NONE) {
+      this.#first = slot;
+      this.#isInTime = true;
+    } else {
+      this.#next[last] = slot;
+      if (this.createdMs[last]! > createdMs) this.#isInTime = false;
+    }
+    this.#last = slot;
+    this.size++;
+    return slot;
+  }
+
+  /** Forgets a megaflow. */
+  delete(slot: number): void {
+    const next = this.#next[slot]!;
+    const previous = this.#previous[slot]!;
+    if (previous === NONE) this.#first = next;
+    else this.#next[previous] = next;
+    if (next === NONE) this.#last = previous;
+    else this.#previous[next] = previous;
+    this.at[slot] = 0;
+    this.answers[slot] = null;
+    this.#previous[slot] = this.#free;
+    this.#free = slot;
+    this.size--;
+  }
+
+  get(slot: number): Megaflow {
+    return new Megaflow(this, slot);
+  }
+
+  /** All of them in order. They may go while this goes on, but none come. */
+  *values(): Generator<Megaflow> {
+    for (let slot = this.#first; slot !== NONE; slot = this.#next[slot]!)
+      if (this.at[slot] !== 0) yield new Megaflow(this, slot);
+  }
+
+  /** The `count` that were not used for the longest time, as `lastUsedMs` has it (no earlier than made); of equals the older ones. */
+  leastUsed(count: number, lastUsedMs: (megaflow: Megaflow) => number): Megaflow[] {
+    const oldest = this.#oldestUnused(count, lastUsedMs);
+    if (oldest !== null) return oldest;
+    const all = [...this.values()];
+    const usedMs = new Float64Array(this.at.length);
+    for (const megaflow of all) usedMs[megaflow.slot] = lastUsedMs(megaflow);
+    all.sort((a, b) => usedMs[a.slot]! - usedMs[b.slot]! || a.createdMs - b.createdMs);
+    return all.slice(0, count);
+  }
+
+  /**
+   * The first `count` in order, when none of them was used since the next one was made: then they are the least used, and no other
+   * need be looked at. So it is when every frame is an upcall, and sorting all of them would be a third of the work.
+   */
+  #oldestUnused(count: number, lastUsedMs: (megaflow: Megaflow) => number): Megaflow[] | null {
+    if (!this.#isInTime) return null;
+    const found: Megaflow[] = [];
+    let latestMs = 0;
+    let slot = this.#first;
+    for (; found.length < count; slot = this.#next[slot]!) {
+      const megaflow = new Megaflow(this, slot);
+      latestMs = Math.max(latestMs, lastUsedMs(megaflow));
+      found.push(megaflow);
+    }
+    return slot === NONE || latestMs <= this.createdMs[slot]! ? found : null;
+  }
+
+  #takeSlot(): number {
+    const slot = this.#free;
+    if (slot === NONE) {
+      if (this.#used === this.at.length) this.#grow();
+      return this.#used++;
+    }
+    this.#free = this.#previous[slot]!;
+    return slot;
+  }
+
+  #grow(): void {
+    const count = 2 * this.at.length;
+    this.at = grown(this.at, new Uint32Array(count));
+    this.createdMs = grown(this.createdMs, new Float64Array(count));
+    this.pushedPackets = grown(this.pushedPackets, new Float64Array(count));
+    this.pushedBytes = grown(this.pushedBytes, new Float64Array(count));
+    this.narrowed = grown(this.narrowed, new Uint8Array(count));
+    this.#next = grown(this.#next, new Int32Array(count));
+    this.#previous = grown(this.#previous, new Int32Array(count));
+  }
+}
+
+function grown<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
