@@ -71,27 +71,31 @@ function parseFrame(text: string): Uint8Array {
   return frame;
 }
 
-/** A ct_state that can be: tracked, and of new, established and invalid one at most. Errors in OVS's words. */
+/** A ct_state that can be: tracked, and of new, established and invalid one at most. Errors in OVS's words, a line each. */
 export function parseCtState(text: string): number {
-  const words = text.split(/[,|\s]+/).filter((w) => w !== "");
+  const words = text.split(/[, ]+/).filter((w) => w !== "");
   const unknown = words.find((w) => !CT_STATE_NAMES.names.includes(w));
   if (unknown !== undefined) {
     throw new MegaflowError("EARGS", `${unknown}: unknown connection tracking state flag`);
   }
   const state = words.reduce((bits, w) => bits | (1 << CT_STATE_NAMES.names.indexOf(w)), 0);
-  const why = impossible(state);
-  if (why === null) return state;
+  const faults = faultsOf(state);
+  if (faults.length === 0) return state;
   const given = formatFlags(CT_STATE_NAMES, state);
-  throw new MegaflowError("EARGS", `${given}: invalid connection state: ${why}`);
+  throw new MegaflowError(
+    "EARGS",
+    faults.map((why) => `${given}: invalid connection state: ${why}`).join("\n"),
+  );
 }
 
-function impossible(state: number): string | null {
+function faultsOf(state: number): string[] {
   const has = (bits: number): boolean => (state & bits) === bits;
-  if (state !== 0 && !has(CS_TRACKED)) return 'If "trk" is unset, no other flags are set';
-  if (has(CS_INVALID) && state !== (CS_TRACKED | CS_INVALID)) {
-    return 'when "inv" is set, only "trk" may also be set';
+  const faults: string[] = [];
+  if (state !== 0 && !has(CS_TRACKED)) faults.push('If "trk" is unset, no other flags are set');
+  if (has(CS_INVALID) && (state & ~(CS_TRACKED | CS_INVALID)) !== 0) {
+    faults.push('when "inv" is set, only "trk" may also be set');
   }
-  if (has(CS_NEW | CS_ESTABLISHED)) return '"new" and "est" are mutually exclusive';
-  if (has(CS_NEW | CS_REPLY_DIR)) return '"new" and "rpy" are mutually exclusive';
-  return null;
+  if (has(CS_NEW | CS_ESTABLISHED)) faults.push('"new" and "est" are mutually exclusive');
+  if (has(CS_NEW | CS_REPLY_DIR)) faults.push('"new" and "rpy" are mutually exclusive');
+  return faults;
 }
