@@ -169,7 +169,7 @@ function formatTransport(flow: Flow, mask: Flow, dlType: number): string {
     s += ethernet("nd_sll", flow.bytes, mask.bytes, L.O_ARP_SHA);
     s += ethernet("nd_tll", flow.bytes, mask.bytes, L.O_ARP_THA);
     if (!isZero(mask, L.O_IGMP_GROUP, 4)) s += `nd_reserved=${flow.get32(L.O_IGMP_GROUP)},`;
-    if (mask.get16(L.O_TCP_FLAGS) !== 0) s += `nd_options_type=${flow.get16(L.O_TCP_FLAGS)},`;
+    s += decimal16("nd_options_type", flow, mask, L.O_TCP_FLAGS);
   }
   if (proto === 6 && (dlType === ETH_IP || dlType === ETH_IPV6)) {
     const flagsMask = mask.get16(L.O_TCP_FLAGS) & 0xfff;

@@ -140,7 +140,10 @@ function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], 
   }
   let slow = changed && type === ETH_ARP;
   if (type === ETH_IPV6 && base.get8(O_NW_PROTO) === PROTO_ICMPV6) {
-    slow = commitSet("nd_ext", ND_EXT, flow, base, wc, out, true) || slow;
+    if (commitSet("nd_ext", ND_EXT, flow, base, wc, out, true)) {
+      slow = true;
+      wc.bytes[O_TCP_FLAGS] = 0; // the option's type has eight bits
+    }
     slow = commitSet("nd", ND, flow, base, wc, out, true) || slow;
   }
   return slow;
