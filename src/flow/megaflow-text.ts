@@ -164,16 +164,7 @@ function transport(out: string[], key: Flow, mask: Flow, dlType: number): void {
     ethernet("sll", key, mask, L.O_ARP_SHA) +
     ethernet("tll", key, mask, L.O_ARP_THA);
   attribute(out, "nd", nd);
-  const reserved = mask.get32(L.O_IGMP_GROUP);
-  const options = mask.get16(L.O_TCP_FLAGS) & 0xff;
-  let extensions = "";
-  if (reserved !== 0) {
-    extensions += `nd_reserved=${hex(key.get32(L.O_IGMP_GROUP))}`;
-    extensions += reserved === 0xffffffff ? "," : `/${hex(reserved)},`;
-  }
-  if (options !== 0)
-    extensions += number("nd_options_type", key.get8(L.O_TCP_FLAGS + 1), options, 0xff, false);
-  attribute(out, "nd_ext", extensions);
+  // The rest of the message (nd_ext) is not shown by OVS, looked at or not.
 }
 
 function mplsLabels(out: string[], key: Flow, mask: Flow): void {
