@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import { cpus, loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { cpuTicks, Lab, missing, within } from "../test/lab.ts";
+import { cpuTicks, Lab, missing, received, within } from "../test/lab.ts";
 import { type End, type PortKind, type SwitchName, startNode, turnOn } from "../test/live-node.ts";
 import { ovsSkip } from "../test/oracle/ovs.ts";
 
@@ -55,12 +55,6 @@ async function iperf(netns: string, address: string, ...options: string[]): Prom
   return JSON.parse(await printed(netns, "iperf3", ...all)) as Report;
 }
 
-/** Frames that have arrived at a device. */
-function received({ netns, device }: End): number {
-  const { stdout } = within(netns, "cat", `/sys/class/net/${device}/statistics/rx_packets`);
-  return Number(stdout);
-}
-
 /** Round trips at PINGS / PING_INTERVAL_S requests a second. */
 async function roundTrips(
   netns: string,
@@ -96,10 +90,10 @@ async function measure(kind: PortKind, by: SwitchName): Promise<Result> {
     // Where TCP does not pass, iperf3 cannot even arrange for UDP.
     if (tcp.error !== undefined)
       for (const { netns, device } of node.ends) within(netns, "ethtool", "-K", device, "tx", "off");
-    const [ticks, before] = [cpuTicks(node.pid), received(blue)];
+    const [ticks, before] = [cpuTicks(node.pid), received(blue.netns, blue.device)];
     const { sum } = (await iperf(red.netns, blue.address, "-u", "-l", "18", "-b", "0")).end ?? {};
     const workS = (cpuTicks(node.pid) - ticks) / 100;
-    const delivered = received(blue) - before;
+    const delivered = received(blue.netns, blue.device) - before;
     // Programs that share the cores may still lose what has arrived: that is not the switch's.
     const rate = (packets: number) => packets / (sum?.seconds ?? 1) / 1000;
     return {

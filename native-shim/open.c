@@ -28,6 +28,7 @@ struct opening {
   struct ifreq request; /* the name; afterwards the name given */
   char netns[512];
   bool elsewhere;
+  bool many; /* of a TAP: one queue of several, which the interface gets by being opened as often */
   int control; /* a socket of the interface's namespace, to ask after it */
   int index;
 };
@@ -44,7 +45,7 @@ static int open_tap(void *argument) {
   struct opening *opening = argument;
   int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return -1;
-  opening->request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  opening->request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (opening->many ? IFF_MULTI_QUEUE : 0);
   if (ioctl(fd, TUNSETIFF, &opening->request) != 0) return close_both(fd, -1);
   /* Senders may leave checksums and TCP segments to us. A kernel that does not know this sends finished frames. */
   ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN);
@@ -100,9 +101,14 @@ static void set_int(napi_env env, napi_value object, const char *name, int numbe
 }
 
 static napi_value open_with(napi_env env, napi_callback_info info, int (*work)(void *), const char *what) {
-  napi_value arguments[2];
+  bool is_tap = work == open_tap;
+  napi_value arguments[3];
   struct opening opening = {.control = -1, .index = 0};
-  if (!shim_arguments(env, info, 2, arguments) || !take_name(env, arguments[0], &opening.request)) return NULL;
+  if (!shim_arguments(env, info, is_tap ? 3 : 2, arguments) || !take_name(env, arguments[0], &opening.request)) return NULL;
+  if (is_tap && napi_get_value_bool(env, arguments[2], &opening.many) != napi_ok) {
+    napi_throw_type_error(env, NULL, "wanted true or false");
+    return NULL;
+  }
   char name[IFNAMSIZ];
   memcpy(name, opening.request.ifr_name, sizeof name);
   size_t size;
@@ -123,7 +129,7 @@ static napi_value open_with(napi_env env, napi_callback_info info, int (*work)(v
   set_int(env, result, "fd", fd);
   set_int(env, result, "control", opening.control < 0 ? fd : opening.control);
   set_int(env, result, "index", opening.index);
-  napi_create_string_utf8(env, work == open_tap ? opening.request.ifr_name : name, NAPI_AUTO_LENGTH, &value);
+  napi_create_string_utf8(env, is_tap ? opening.request.ifr_name : name, NAPI_AUTO_LENGTH, &value);
   napi_set_named_property(env, result, "name", value);
   return result;
 }

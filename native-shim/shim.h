@@ -10,8 +10,9 @@
 /* Frames moved by one call at most. */
 #define FRAMES_MAX 64
 
-/* openTap(name: string, netns: string | null): { fd, control, name }; openPacket(name, netns): { fd, control, index, name }: a TAP
- * device, made or opened, and a packet socket on an interface; `control` may be asked about it, the same as `fd` for a socket. */
+/* openTap(name: string, netns: string | null, many: boolean): { fd, control, name }; openPacket(name, netns): { fd, control, index,
+ * name }: a TAP device, made or opened (with `many` a further queue of it, when it is opened so again), and a packet socket on an
+ * interface; `control` may be asked about it, the same as `fd` for a socket. */
 napi_value shim_open_tap(napi_env env, napi_callback_info info);
 napi_value shim_open_packet(napi_env env, napi_callback_info info);
 

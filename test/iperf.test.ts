@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, Lab, missing, oneBridge, ping, up, within } from "./lab.ts";
+import { connect, Lab, missing, oneBridge, ping, received, up, within } from "./lab.ts";
 
 const SECONDS = "1";
 const SERVER = "10.78.0.2";
 /** What must pass on the slowest of machines, bits a second. */
 const TCP_MIN = 100e6;
 const UDP_RATE = 20e6;
-const LOST_MAX = 0.2;
+const ARRIVED_MIN = 0.95;
+const TRIES = 50;
 
 interface Sum {
   readonly bits_per_second: number;
@@ -36,16 +37,17 @@ async function serve(netns: string): Promise<ChildProcess> {
   return server;
 }
 
-for (const type of ["tap", "af-packet"] as const) {
-  test(`iperf3 through ports of type ${type}`, { skip: missing("iperf3") }, async (t) => {
+for (const kind of ["tap", "tap, queues: 4", "af-packet"] as const) {
+  const type = kind === "af-packet" ? kind : "tap";
+  test(`iperf3 through ports of type ${kind}`, { skip: missing("iperf3") }, async (t) => {
     const lab = new Lab("iperf");
     let server: ChildProcess | null = null;
     try {
       const node = lab.namespace("node");
       const [red, blue] = ["red", "blue"].map((name) => lab.namespace(name)) as [string, string];
       const ends = [
-        { no: 1, name: "red", netns: red, address: "10.78.0.1" },
-        { no: 2, name: "blue", netns: blue, address: SERVER },
+        { no: 1, name: "red", netns: red, device: type === "tap" ? "red" : "eth", address: "10.78.0.1" },
+        { no: 2, name: "blue", netns: blue, device: type === "tap" ? "blue" : "eth", address: SERVER },
       ];
       if (type === "af-packet") for (const { name, netns } of ends) connect(node, name, netns);
       lab.write("br0.flows", "actions=NORMAL\n");
@@ -54,30 +56,41 @@ for (const type of ["tap", "af-packet"] as const) {
         oneBridge(
           ...ends.map(
             ({ no, name, netns }) =>
-              `{ no: ${no}, name: ${name}, type: ${type}${type === "tap" ? `, netns: ${netns}` : ""} }`,
+              `{ no: ${no}, name: ${name}, type: ${kind}${type === "tap" ? `, netns: ${netns}` : ""} }`,
           ),
         ),
       );
-      for (const { name, netns, address } of ends) up(netns, type === "tap" ? name : "eth", address);
+      for (const { netns, device, address } of ends) up(netns, device, address);
       ping(red, SERVER);
       server = await serve(blue);
-      const iperf = (...options: string[]): Report["end"] => {
-        const { stdout, stderr } = within(red, "iperf3", "-c", SERVER, "-t", SECONDS, "--json", ...options);
-        const report = JSON.parse(stdout) as Report;
-        assert.equal(report.error, undefined, stderr);
-        return report.end;
+      const iperf = async (...options: string[]): Promise<Report["end"]> => {
+        for (let i = 0; ; i++) {
+          const { stdout, stderr } = within(red, "iperf3", "-c", SERVER, "-t", SECONDS, "--json", ...options);
+          const report = JSON.parse(stdout) as Report;
+          if (report.error === undefined) return report.end;
+          // The server may not be done with the client before.
+          assert.ok(report.error.includes("busy") && i < TRIES, `${report.error} ${stderr}`);
+          await sleep(100);
+        }
       };
       for (const options of [[], ["-R"], ["-P", "4"]]) {
-        const { bits_per_second } = iperf(...options).sum_received;
+        const { bits_per_second } = (await iperf(...options)).sum_received;
         t.diagnostic(`TCP ${options.join(" ")}: ${(bits_per_second / 1e9).toFixed(2)} Gbit/s`);
         assert.ok(bits_per_second > TCP_MIN, `${bits_per_second} bit/s`);
       }
       for (const options of [[], ["-R"]]) {
-        const { packets, lost_packets } = iperf(
-          "-u", "-b", String(UDP_RATE), "-l", "1000", ...options).sum; // biome-ignore format: a command
-        t.diagnostic(`UDP ${options.join(" ")}: ${lost_packets} of ${packets} lost`);
+        const udp = ["-u", "-b", String(UDP_RATE), "-l", "1000"];
+        const { netns, device } = ends[options.length === 0 ? 1 : 0]!;
+        const before = received(netns, device);
+        const { packets, lost_packets } = (await iperf(...udp, ...options)).sum;
+        const arrived = received(netns, device) - before;
+        t.diagnostic(
+          `UDP ${options.join(" ")}: ${packets} sent, ${arrived} frames arrived, ${lost_packets} lost`,
+        );
         assert.ok(packets! >= UDP_RATE / 8 / 1000 / 2, `${packets} sent`);
-        assert.ok(lost_packets! <= packets! * LOST_MAX, `${lost_packets} of ${packets} lost`);
+        // What iperf3 is too late for is not the switch's.
+        assert.ok(arrived >= packets! * ARRIVED_MIN, `${arrived} of ${packets} arrived`);
+        assert.ok(lost_packets! < packets!);
       }
       for (const { txTooLong } of (await run.statistics()).ports) assert.equal(txTooLong, 0);
     } finally {

@@ -228,6 +228,11 @@ export function oneBridge(...ports: readonly string[]): string {
   return `bridges: { br0: { fail_mode: secure, flows: br0.flows, ports: [ ${ports.join(", ")} ] } }`;
 }
 
+/** Frames that have arrived at a device. */
+export function received(netns: string, device: string): number {
+  return Number(within(netns, "cat", `/sys/class/net/${device}/statistics/rx_packets`).stdout);
+}
+
 /** Runs a program in a namespace to its end. */
 export function within(netns: string, command: string, ...args: string[]) {
   return spawnSync("ip", ["netns", "exec", netns, command, ...args], {

@@ -135,6 +135,10 @@ test("what cannot be run is said, and nothing is left behind", () => {
     ["bridges: {}", /there is no bridge to run/],
     ["bridges: { br0: { ports: [ { no: 1, name: a } ] } }", /lab\.yaml:1:\d+: port a of br0 wants a type/],
     ["bridges: { br0: { ports: [ { no: 1, name: a, type: patch, peer: b } ] } }", /patch port a wants peer/],
+    [
+      "bridges: { br0: { ports: [ { no: 1, name: a, type: dummy, queues: 2 } ] } }",
+      /lab\.yaml:1:\d+: port a is no TAP device/,
+    ],
     ["bridges: { br0: { flows: none.flows } }", /none\.flows/],
     ["shards: 2\nbridges: { br0: {} }", /only one shard/],
   ] as const) {

@@ -82,9 +82,11 @@ function opener(
   patches: ReadonlyMap<PortConfig, Device>,
   failed: PlayFailed,
 ): () => Device {
-  const { name, netns, mtu } = config;
+  const { name, netns, mtu, queues } = config;
   const type = config.type ?? (config.no === OFPP_LOCAL ? "internal" : undefined);
-  const tap = () => TapPort.open({ name, netns, mtu });
+  const tap = () => TapPort.open({ name, netns, mtu, queues });
+  if (queues !== undefined && type !== "tap" && type !== "internal")
+    throw errorAt(config, "queues", `port ${name} is no TAP device: only those have queues`);
   switch (type) {
     case undefined:
       throw errorAt(

@@ -50,7 +50,7 @@ export function register(program: Command): void {
       "after",
       `
 Ports, by their type:
-  tap        a TAP device, made in the network namespace netns: or in ours, gone with this process
+  tap        a TAP device, made in the network namespace netns: or in ours, gone with this process; queues: how many it has
   af-packet  an interface that is there, in the namespace netns: or in ours
   pcap-live  a device of libpcap; filter: an expression (needs the package cap)
   internal   a TAP device, as the bridge's own interface (the default for the port LOCAL)

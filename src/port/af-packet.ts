@@ -20,7 +20,7 @@ export class PacketPort extends SystemDevice {
       { what: "interface", name, netns, capability: "CAP_NET_RAW" },
       (shim, path) => shim.openPacket(name, path),
     );
-    return new PacketPort(shim, opened, shim.readPackets, shim.writePackets);
+    return new PacketPort(shim, [opened], shim.readPackets, shim.writePackets);
   }
 
   /** Throws when the interface is gone, or another one has its name. */

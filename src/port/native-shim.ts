@@ -50,8 +50,11 @@ export interface Opened {
 
 /** What native-shim/shim.h declares. Errors carry the system's `code` ("EPERM"). */
 export interface NativeShim {
-  /** Makes or opens a TAP device, "" for a name of the kernel's choice, in the namespace at the path `netns` or in our own. */
-  openTap(name: string, netns: string | null): Opened;
+  /**
+   * Makes or opens a TAP device, "" for a name of the kernel's choice, in the namespace at the path `netns` or in our own. With `many`
+   * it has a queue for each time that it is opened so.
+   */
+  openTap(name: string, netns: string | null, many: boolean): Opened;
   /** A packet socket on an interface. */
   openPacket(name: string, netns: string | null): Opened;
   /** Null when there is no interface of that name. */

@@ -3,6 +3,7 @@ import { closeSync, existsSync } from "node:fs";
 import { MegaflowError } from "../lib/errors.ts";
 import type { Device, Link } from "./device.ts";
 import { loadNativeShim, type NativeShim, type Opened, type Watch } from "./native-shim.ts";
+import { QueueSorter } from "./queue-sorter.ts";
 
 /** The path of a network namespace: a name of `ip netns`, or a path already. */
 export function netnsPath(netns: string): string {
@@ -14,22 +15,28 @@ export abstract class SystemDevice implements Device {
   readonly name: string;
   readonly segmenting = true;
   protected readonly shim: NativeShim;
+  /** The first queue. */
   protected readonly opened: Opened;
-  #watch: Watch | null = null;
-
+  readonly #queues: readonly Opened[];
+  readonly #watches: Watch[] = [];
+  /** The queue that is read first next time. */
+  #turn = 0;
   readonly #read: NativeShim["readFrames"];
   readonly #write: NativeShim["writeFrames"];
+  readonly #sorter: QueueSorter | null;
 
-  /** `read` and `write` are the shim's functions for this kind of descriptor. */
+  /** `queues`: as often as the interface was opened; `read` and `write` are the shim's functions for this kind of descriptor. */
   protected constructor(
     shim: NativeShim,
-    opened: Opened,
+    queues: readonly Opened[],
     read: NativeShim["readFrames"],
     write: NativeShim["writeFrames"],
   ) {
     this.shim = shim;
-    this.opened = opened;
-    this.name = opened.name;
+    this.opened = queues[0]!;
+    this.#queues = queues;
+    this.#sorter = queues.length > 1 ? new QueueSorter(queues.length) : null;
+    this.name = this.opened.name;
     this.#read = read;
     this.#write = write;
   }
@@ -44,11 +51,37 @@ export abstract class SystemDevice implements Device {
     lengths: Uint32Array,
     segments: Uint32Array,
   ): number {
+    if (this.#sorter !== null) return this.#readQueues(memory, offset, slotSize, lengths, segments);
     try {
       return this.#read(this.opened.fd, memory, offset, slotSize, lengths, segments);
     } catch (error) {
       return this.failed(error);
     }
+  }
+
+  #readQueues(
+    memory: Uint8Array,
+    offset: number,
+    slotSize: number,
+    lengths: Uint32Array,
+    segments: Uint32Array,
+  ): number {
+    let count = 0;
+    this.#turn = (this.#turn + 1) % this.#queues.length;
+    try {
+      for (let i = 0; i < this.#queues.length && count < lengths.length; i++) {
+        const queue = (this.#turn + i) % this.#queues.length;
+        const at = offset + count * slotSize;
+        const sizes = lengths.subarray(count);
+        const { fd } = this.#queues[queue]!;
+        const got = this.#read(fd, memory, at, slotSize, sizes, segments.subarray(count));
+        this.#sorter!.received(queue, memory, at, slotSize, sizes, got);
+        count += got;
+      }
+    } catch (error) {
+      return count > 0 ? count : this.failed(error);
+    }
+    return count;
   }
 
   write(
@@ -59,7 +92,11 @@ export abstract class SystemDevice implements Device {
     segments: Uint32Array,
   ): number {
     try {
-      return this.#write(this.opened.fd, memory, offsets, lengths, segments, count);
+      if (this.#sorter === null)
+        return this.#write(this.opened.fd, memory, offsets, lengths, segments, count);
+      return this.#sorter.write(memory, offsets, lengths, segments, count, (queue, some) =>
+        this.#write(this.#queues[queue]!.fd, memory, some.offsets, some.lengths, some.segments, some.count),
+      );
     } catch (error) {
       return this.failed(error);
     }
@@ -72,15 +109,20 @@ export abstract class SystemDevice implements Device {
 
   /** Calls back whenever frames wait. One callback for a port; it keeps the process alive until close(). */
   onReadable(callback: () => void): void {
-    if (this.#watch !== null) this.shim.unwatch(this.#watch);
-    this.#watch = this.shim.watch(this.opened.fd, callback);
+    this.#unwatch();
+    for (const { fd } of this.#queues) this.#watches.push(this.shim.watch(fd, callback));
   }
 
   close(): void {
-    if (this.#watch !== null) this.shim.unwatch(this.#watch);
-    this.#watch = null;
-    closeSync(this.opened.fd);
-    if (this.opened.control !== this.opened.fd) closeSync(this.opened.control);
+    this.#unwatch();
+    for (const { fd, control } of this.#queues) {
+      closeSync(fd);
+      if (control !== fd) closeSync(control);
+    }
+  }
+
+  #unwatch(): void {
+    for (const watch of this.#watches.splice(0)) this.shim.unwatch(watch);
   }
 }
 

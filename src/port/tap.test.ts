@@ -3,6 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { after, test } from "node:test";
 import { MegaflowError } from "../lib/errors.ts";
+import { udpFrame } from "../packet/frame.ts";
 import { TapPort } from "./tap.ts";
 
 const netns = `megaflow-tap-${process.pid}`;
@@ -94,6 +95,43 @@ test("the kernel pings an address behind a TAP in another namespace", { skip }, 
   assert.match(output, /3 received|3 packets received/);
   assert.ok(answered >= 4, `${answered} answers`);
   assert.notEqual(ip("-n", netns, "link", "show", "mftap").status, 0, "close() takes the interface away");
+});
+
+test("frames come by any queue of an interface and go out by all of them", { skip }, async () => {
+  const port = TapPort.open({ name: "mfmany", netns, queues: 4 });
+  const memory = new Uint8Array(64 * SLOT);
+  const lengths = new Uint32Array(64);
+  const segments = new Uint32Array(64);
+  assert.equal(port.read(memory, 0, SLOT, lengths, segments), 0);
+  ip("-n", netns, "addr", "add", "10.99.0.1/24", "dev", "mfmany");
+  ip("-n", netns, "link", "set", "mfmany", "up");
+  ip("-n", netns, "neigh", "add", "10.99.0.2", "lladdr", "02:00:00:00:00:02", "dev", "mfmany");
+  const PORTS = 40;
+  const script = `const socket = require("node:dgram").createSocket("udp4");
+    for (let port = 1; port <= ${PORTS}; port++) socket.send("x", 1000 + port, "10.99.0.2", () => port === ${PORTS} && socket.close());`;
+  const came = new Set<number>();
+  const read = (resolve: () => void) => {
+    const count = port.read(memory, 0, SLOT, lengths, segments);
+    for (let i = 0; i < count; i++)
+      if (memory[i * SLOT + 23] === 17) came.add((memory[i * SLOT + 36]! << 8) | memory[i * SLOT + 37]!);
+    if (came.size >= PORTS) resolve();
+  };
+  const all = new Promise<void>((resolve) => port.onReadable(() => read(resolve)));
+  spawn("ip", ["netns", "exec", netns, process.execPath, "-e", script], { stdio: "ignore" });
+  const timer = setTimeout(() => assert.fail(`${came.size} came`), 10_000);
+  await all;
+  clearTimeout(timer);
+  const frames = Array.from({ length: 64 }, (_, i) =>
+    udpFrame({ src: "10.99.0.2", dst: "10.99.0.1", srcPort: 1000 + i, dstPort: 9 }),
+  );
+  const offsets = Uint32Array.from(frames, (frame, i) => {
+    memory.set(frame, i * SLOT);
+    return i * SLOT;
+  });
+  const sizes = Uint32Array.from(frames, (frame) => frame.length);
+  assert.equal(port.write(memory, offsets, sizes, 64, segments.fill(0)), 64);
+  port.close();
+  assert.notEqual(ip("-n", netns, "link", "show", "mfmany").status, 0, "close() takes the interface away");
 });
 
 test("reading without frames gives none, a name too long and a missing namespace are errors", {

@@ -1,5 +1,6 @@
 // A TAP device as a port: a network interface of the system whose other end is this process.
 import type { Link } from "./device.ts";
+import type { Opened } from "./native-shim.ts";
 import { deviceError, openDevice, SystemDevice } from "./system-device.ts";
 
 export interface TapOptions {
@@ -9,6 +10,8 @@ export interface TapOptions {
   readonly netns?: string | undefined;
   /** What the interface gets; the system's default is 1500. */
   readonly mtu?: number | undefined;
+  /** Queues of the interface; default 1. */
+  readonly queues?: number | undefined;
 }
 
 /**
@@ -17,15 +20,24 @@ export interface TapOptions {
  */
 export class TapPort extends SystemDevice {
   /** Makes the interface (down, without addresses), or attaches to one that has been made persistent. */
-  static open({ name, netns, mtu }: TapOptions): TapPort {
-    const [shim, opened] = openDevice(
-      { what: "TAP device", name, netns, capability: "CAP_NET_ADMIN" },
-      (shim, path) => shim.openTap(name, path),
-    );
+  static open({ name, netns, mtu, queues = 1 }: TapOptions): TapPort {
+    const opened: Opened[] = [];
+    const open = (what: string) =>
+      openDevice({ what: "TAP device", name: what, netns, capability: "CAP_NET_ADMIN" }, (shim, path) =>
+        shim.openTap(what, path, queues > 1),
+      );
+    const [shim, first] = open(name);
+    opened.push(first);
+    try {
+      while (opened.length < queues) opened.push(open(first.name)[1]);
+    } catch (error) {
+      new TapPort(shim, opened, shim.readFrames, shim.writeFrames).close();
+      throw error;
+    }
     const port = new TapPort(shim, opened, shim.readFrames, shim.writeFrames);
     if (mtu === undefined) return port;
     try {
-      shim.setMtu(opened.control, opened.name, mtu);
+      shim.setMtu(first.control, first.name, mtu);
     } catch (error) {
       port.close();
       throw deviceError(error);

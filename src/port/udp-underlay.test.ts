@@ -85,6 +85,13 @@ test("addresses, TOS and TTL go with each datagram, and a connection keeps its p
   assert.notEqual(b!.port, port);
 });
 
+test("connections leave by many ports", { skip }, async () => {
+  const key = keyTo("127.0.0.2", "127.0.0.3", 0, 64);
+  const sends = Array.from({ length: 600 }, (_, hash) => ({ payload: String(hash), key, hash }));
+  const ports = new Set((await exchange(4, sends)).map(({ port }) => port));
+  assert.ok(ports.size >= 200, `${ports.size} ports`);
+});
+
 test("the same by IPv6", {
   skip: skip || (existsSync("/proc/net/if_inet6") ? false : "skipped: this machine has no IPv6"),
 }, async () => {

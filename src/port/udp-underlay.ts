@@ -25,8 +25,8 @@ import {
   type UnderlayTaker,
 } from "./underlay.ts";
 
-/** Source ports for the frames of one kind. */
-export const SOURCE_PORTS = 16;
+/** Source ports for the frames of one kind; a socket each, opened when it is first used. */
+const SOURCE_PORTS = 256;
 /** Datagrams of one read. */
 const BATCH = 32;
 /** Reads before others have their turn. */

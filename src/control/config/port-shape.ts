@@ -24,6 +24,8 @@ const portNo: Shape<number> = scalar(`a port number (1 to ${OFPP_MAX - 1}, or LO
 });
 
 const VLAN_MAX = 4095;
+/** What the system takes is 256; a descriptor each. */
+const TAP_QUEUES_MAX = 16;
 export const vlan = whole(0, VLAN_MAX);
 export const vlans: Shape<number[]> = listOf(vlan, { single: true });
 
@@ -82,6 +84,8 @@ export const DEVICE_FIELDS = {
   netns: optional(text),
   /** The longest IP packet that is sent; a tap's interface gets it. */
   mtu: optional(whole(68, 65_521)),
+  /** tap: queues of the interface. */
+  queues: optional(whole(1, TAP_QUEUES_MAX)),
   /** patch: the name of the other end. */
   peer: optional(text),
   /** capture: the file to play, and how many times as fast as it was recorded. */
