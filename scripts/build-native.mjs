@@ -1,14 +1,29 @@
-// Builds native-shim/ with node-gyp, for live ports. Without a C++ toolchain everything else still works, so a failure here is one
-// line on standard error and never a failed build. Run by scripts/build.mjs; does nothing when nothing has changed, and after a failure
-// tries again only in `npm ci`.
+// Sees to it that native-shim/, for live ports, can be loaded: by the prebuilt binary where one of these sources fits this machine, else
+// builds it with node-gyp. Without a C++ toolchain everything else still works, so a failure here is one line on standard error
+// and never a failed build. Run by scripts/build.mjs and when the package is installed; does nothing when nothing has changed, and after
+// a failure tries again only in `npm ci`. MEGAFLOW_BUILD_NATIVE=1 builds although there is a prebuilt one.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { currentPrebuild, folder, sources } from "./native-source.mjs";
 
-const folder = join(dirname(dirname(fileURLToPath(import.meta.url))), "native-shim");
 const product = join(folder, "build/Release/shim.node");
 const failure = join(folder, "build-failed.log");
+
+/** Whether the prebuilt binary can be loaded here; then an older one that was built here goes, as it would be preferred. */
+function isPrebuilt() {
+  const path = process.env.MEGAFLOW_BUILD_NATIVE === "1" ? null : currentPrebuild();
+  if (path === null) return false;
+  try {
+    createRequire(import.meta.url)(path);
+  } catch {
+    return false; // another libc
+  }
+  rmSync(join(folder, "build"), { recursive: true, force: true });
+  rmSync(failure, { force: true });
+  return true;
+}
 
 /** The node-gyp that npm uses itself: npm says where when it runs a script; otherwise it lies beside npm. */
 function nodeGyp() {
@@ -28,10 +43,12 @@ function headers() {
 
 function upToDate() {
   const done = [product, failure].find((path) => existsSync(path));
-  if (done === undefined || (done === failure && process.env.npm_lifecycle_event === "prepare")) return false;
-  const newest = readdirSync(folder)
-    .filter((name) => /\.(c|h|gyp)$/.test(name))
-    .map((name) => statSync(join(folder, name)).mtimeMs);
+  if (
+    done === undefined ||
+    (done === failure && ["install", "prepare"].includes(process.env.npm_lifecycle_event))
+  )
+    return false;
+  const newest = sources().map((name) => statSync(join(folder, name)).mtimeMs);
   return statSync(done).mtimeMs >= Math.max(...newest);
 }
 
@@ -51,7 +68,7 @@ function build() {
   return "needs make, g++ and python3; see native-shim/build-failed.log";
 }
 
-if (existsSync(folder) && !upToDate()) {
+if (existsSync(folder) && !isPrebuilt() && !upToDate()) {
   const why = build();
   if (why !== null)
     console.error(`build: native-shim is not built (${why}): live ports will not work, all else does`);

@@ -7,15 +7,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { nativeShimSkip } from "../src/port/native-shim.ts";
 
 export const MAIN = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
 const TIMEOUT_MS = 20_000;
 
 /** Why such tests cannot run here, or false. */
 export function missing(...programs: readonly string[]): string | false {
-  if (!existsSync(new URL("../../native-shim/build/Release/shim.node", import.meta.url))) {
-    return "skipped: native-shim is not built";
-  }
+  const unbuilt = nativeShimSkip();
+  if (unbuilt !== false) return unbuilt;
   if (!existsSync("/dev/net/tun")) return "skipped: this machine has no /dev/net/tun";
   for (const program of ["ip", "ping", ...programs]) {
     if (spawnSync("which", [program]).status !== 0) return `skipped: ${program} is not installed`;

@@ -1,5 +1,7 @@
 // The native part of live ports (native-shim/), loaded when the first one is opened: replay, trace and parse run without it.
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { MegaflowError } from "../lib/errors.ts";
 import type { Link } from "./device.ts";
 
@@ -82,21 +84,39 @@ export interface NativeShim {
   unwatch(watch: Watch): void;
 }
 
+const FOLDER = new URL("../../../native-shim/", import.meta.url); // from dist/src/port, where this file runs
+/** Built here, because no prebuilt one fitted or the sources were changed; or prebuilt. scripts/build-native.mjs leaves one that is right. */
+const PLACES = ["build/Release/shim.node", `prebuilds/${process.platform}-${process.arch}/shim.node`];
+
 let loaded: NativeShim | null = null;
 
-/** Throws MegaflowError EUNSUPPORTED when the shim has not been built. */
+/** Throws MegaflowError EUNSUPPORTED when there is none that fits. */
 export function loadNativeShim(): NativeShim {
   if (loaded !== null) return loaded;
-  // From dist/src/port, where this file runs.
-  const path = new URL("../../../native-shim/build/Release/shim.node", import.meta.url).pathname;
-  try {
-    loaded = createRequire(import.meta.url)(path) as NativeShim;
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new MegaflowError(
-      "EUNSUPPORTED",
-      `live ports need native-shim, which cannot be loaded (${why}); install make, g++ and python3 and run npm ci again`,
-    );
+  const paths = PLACES.map((place) => fileURLToPath(new URL(place, FOLDER))).filter((path) =>
+    existsSync(path),
+  );
+  let why = `there is none for ${process.platform} on ${process.arch}`;
+  for (const path of paths) {
+    try {
+      loaded = createRequire(import.meta.url)(path) as NativeShim;
+      return loaded;
+    } catch (error) {
+      why = error instanceof Error ? error.message.split("\n")[0]! : String(error);
+    }
   }
-  return loaded;
+  throw new MegaflowError(
+    "EUNSUPPORTED",
+    `live ports need native-shim, which cannot be loaded (${why}); install make, g++ and python3 and run npm ci again`,
+  );
+}
+
+/** For a test's `skip`: false when it can be loaded. */
+export function nativeShimSkip(): string | false {
+  try {
+    loadNativeShim();
+    return false;
+  } catch {
+    return "skipped: native-shim is not built";
+  }
 }

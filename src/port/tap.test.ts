@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { after, test } from "node:test";
 import { MegaflowError } from "../lib/errors.ts";
 import { udpFrame } from "../packet/frame.ts";
+import { nativeShimSkip } from "./native-shim.ts";
 import { TapPort } from "./tap.ts";
 
 const netns = `megaflow-tap-${process.pid}`;
@@ -11,9 +12,8 @@ const ip = (...args: string[]) => spawnSync("ip", args, { encoding: "utf8" });
 
 /** Needs the built shim, a TAP driver and the right to make namespaces: elsewhere it says what is missing. */
 function missing(): string | false {
-  if (!existsSync(new URL("../../../native-shim/build/Release/shim.node", import.meta.url))) {
-    return "skipped: native-shim is not built";
-  }
+  const unbuilt = nativeShimSkip();
+  if (unbuilt !== false) return unbuilt;
   if (!existsSync("/dev/net/tun")) return "skipped: this machine has no /dev/net/tun";
   const { error, status } = ip("netns", "add", netns);
   if (error !== undefined) return "skipped: iproute2 is not installed";

@@ -5,11 +5,11 @@ import { Flow } from "../flow/flow.ts";
 import * as L from "../flow/layout.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { formatIpv4, formatIpv6, parseIp } from "../packet/address.ts";
+import { nativeShimSkip } from "./native-shim.ts";
 import { UdpUnderlay } from "./udp-underlay.ts";
 import { isIpv4Tunnel } from "./underlay.ts";
 
-const shim = new URL("../../../native-shim/build/Release/shim.node", import.meta.url);
-const skip = existsSync(shim) ? false : "skipped: native-shim is not built";
+const skip = nativeShimSkip();
 // Of the ports that systems do not give away by themselves.
 const PORT = 20_000 + (process.pid % 10_000);
 
