@@ -275,7 +275,10 @@ function commitMpls(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], enc
       // One label too many and one too few: the outermost is rewritten.
       setLse(base, 0, lse(flow, flowCount - baseCount));
       const mask = new Uint8Array(KEY_SIZE).fill(0xff, O_MPLS_LSE0, O_MPLS_LSE0 + 4);
-      out.push({ type: "set", header: "mpls", value: base.bytes.slice(0, KEY_SIZE), mask });
+      // Of the label alone: a megaflow is the same as long as its actions are.
+      const value = new Uint8Array(KEY_SIZE);
+      value.set(base.bytes.subarray(O_MPLS_LSE0, O_MPLS_LSE0 + 4), O_MPLS_LSE0);
+      out.push({ type: "set", header: "mpls", value, mask });
       common++;
     } else {
       out.push({ type: "pop_mpls", ethertype: !isMplsType(type) && baseCount > 1 ? ETH_MPLS : type });
