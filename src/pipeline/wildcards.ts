@@ -126,9 +126,9 @@ export function installableWildcards(wc: Flow, original: Flow): void {
   // The kind of tag that is there is always part of the key.
   if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0) wc.set16(O_VLAN0, 0xffff);
   if ((original.get16(O_VLAN1_TCI) & VLAN_CFI) !== 0) wc.set16(O_VLAN1, 0xffff);
-  if (wc.get16(O_VLAN0_TCI) === 0) wc.set16(O_VLAN0_TCI, 0xffff);
+  if (wc.get16(O_VLAN0_TCI) === 0) wc.set16(O_VLAN0_TCI, 0x1fff);
   if ((original.get16(O_VLAN0_TCI) & VLAN_CFI) !== 0 && wc.get16(O_VLAN1_TCI) === 0)
-    wc.set16(O_VLAN1_TCI, 0xffff);
+    wc.set16(O_VLAN1_TCI, 0x1fff);
   // Dumps show an NSH by its metadata type, looked at or not: this zero stands in the same block, and keeps it.
   if (original.get16(O_DL_TYPE) === ETH_NSH) wc.set32(O_NSH_PATH_HDR + 4, 0xffffffff);
 }
