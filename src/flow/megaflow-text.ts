@@ -168,12 +168,15 @@ function transport(out: string[], key: Flow, mask: Flow, dlType: number): void {
 }
 
 function mplsLabels(out: string[], key: Flow, mask: Flow): void {
-  // The labels up to the bottom of the stack; a frame that ends before it leaves zeros.
-  let count = 1;
-  while (count < 3) {
-    const last = key.get32(L.O_MPLS_LSE0 + 4 * (count - 1));
-    if (last & 0x100 || key.get32(L.O_MPLS_LSE0 + 4 * count) === 0) break;
-    count++;
+  // The labels up to the bottom of the stack; of a frame that ends before it, those that are not zero.
+  let count = 0;
+  for (let i = 0; i < 3; i++) {
+    const label = key.get32(L.O_MPLS_LSE0 + 4 * i);
+    if ((label & 0x100) !== 0) {
+      count = i + 1;
+      break;
+    }
+    if (label !== 0) count++;
   }
   let any = 0;
   let all = 0xffffffff;
