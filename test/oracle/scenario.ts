@@ -64,12 +64,15 @@ export class OvsPlayer {
   readonly #scenario: Scenario;
   readonly #hasTimeouts: boolean;
   readonly #keepMegaflows: boolean;
+  readonly #sentBefore = new Map<number, number>();
   #nowMs = Number.NaN;
 
   private constructor(ovs: Ovs, scenario: Scenario, options: PlayOptions) {
     this.#ovs = ovs;
-    this.#keepMegaflows = options.keepMegaflows === true;
     this.#scenario = scenario;
+    this.#keepMegaflows = options.keepMegaflows === true;
+    // Some traces send their frame.
+    for (const { no } of scenario.ports) this.#sentBefore.set(no, ovs.sent(this.#name(no)).length);
     this.#hasTimeouts = [scenario.flows, ...scenario.at.map(({ file }) => file)].some((file) =>
       readFileSync(file, "utf8").includes("_timeout="),
     );
@@ -128,9 +131,10 @@ export class OvsPlayer {
     await ovs.settle();
     const sent = new Map<number, string[]>();
     for (const { no } of [...this.#scenario.ports, { no: LOCAL }]) {
+      const frames = ovs.sent(this.#name(no)).slice(this.#sentBefore.get(no) ?? 0);
       sent.set(
         no,
-        ovs.sent(this.#name(no)).map((frame) => Buffer.from(frame).toString("hex")),
+        frames.map((frame) => Buffer.from(frame).toString("hex")),
       );
     }
     const ofctl = (...args: string[]) => ovs.ofctl(["-O", "OpenFlow15", "--no-names", ...args]);
@@ -139,8 +143,8 @@ export class OvsPlayer {
       flows: plainFlows(await ofctl("dump-flows", BRIDGE)),
       groups: sortedLines(await ofctl("dump-groups", BRIDGE)),
       groupStats: sortedLines(await ofctl("dump-group-stats", BRIDGE)),
-      meters: plain(await ofctl("dump-meters", BRIDGE)),
-      meterStats: plain(await ofctl("meter-stats", BRIDGE)),
+      meters: plainMeters(await ofctl("dump-meters", BRIDGE)),
+      meterStats: plainMeters(await ofctl("meter-stats", BRIDGE)),
       connections: (await ovs.dumpConntrack()).sort(),
       megaflows,
     };
@@ -232,8 +236,8 @@ export async function playMegaflow(
     flows: plainFlows(text("flows.txt")),
     groups: sortedLines(text("groups.txt")),
     groupStats: sortedLines(text("group-stats.txt")),
-    meters: plain(text("meters.txt")),
-    meterStats: plain(text("meter-stats.txt")),
+    meters: plainMeters(text("meters.txt")),
+    meterStats: plainMeters(text("meter-stats.txt")),
     connections: lines(text("conntrack.txt")).sort(),
     megaflows: lines(text("megaflows.txt")),
   };
@@ -301,6 +305,12 @@ const plain = (text: string): string =>
     .replace(/ \(xid=0x[0-9a-f]+\)/g, "")
     .replace(/duration[=:][0-9.]+s/g, "duration")
     .trimEnd();
+
+/** OVS lists meters in the order of a hash table. */
+const plainMeters = (text: string): string => {
+  const [header, ...meters] = plain(text).split(/\n+(?=meter[=:])/);
+  return [header, ...meters.sort()].join("\n");
+};
 
 function lines(text: string): string[] {
   return text.split("\n").filter((line) => line !== "");
