@@ -37,7 +37,7 @@ import { chooseLink, chooseMember } from "./link-choice.ts";
 import { countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
 import { composeOutput, translateOutput } from "./output.ts";
 import { prerequisiteMet } from "./prerequisite.ts";
-import { reportSubfield } from "./report.ts";
+import { reportSubfield, reportUnmet } from "./report.ts";
 import { translateActionSet, translateSteps } from "./translate.ts";
 import { decrementByte } from "./ttl.ts";
 import { fixTpid, setTci } from "./vlan.ts";
@@ -70,6 +70,8 @@ export function translateRare(ctx: Context, step: S.Step, bucket: boolean): bool
       if (isIpAny(flow) && (flow.get8(O_NW_FRAG) & FRAG_LATER) === 0) {
         wc.set8(O_NW_PROTO, 0xff);
         applyWrites(ctx, step);
+      } else {
+        reportUnmet(ctx, step);
       }
       return false;
     case S.S_FIN_TIMEOUT: {
@@ -191,8 +193,7 @@ function applyWrites(ctx: Context, step: S.Step): void {
 /** A write to the VLAN fields makes a tag where there was none. */
 function writeVlan(ctx: Context, step: S.Step): void {
   if (step.prereq !== 0 && !prerequisiteMet(step.prereq, ctx.flow, ctx.wc)) {
-    if (ctx.trace !== null)
-      ctx.report("warn", `unmet prerequisites for ${step.fieldName}, set_field ignored`);
+    reportUnmet(ctx, step);
     return;
   }
   applyWrites(ctx, step);

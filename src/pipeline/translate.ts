@@ -50,7 +50,7 @@ import { sendToController, translateOutput, translateOutputReg, translateOutputT
 import { maskProtocol, prerequisiteMet } from "./prerequisite.ts";
 import * as rare from "./rare-actions.ts";
 import { swapConntrackTuple } from "./rare-actions.ts";
-import { reportSubfield } from "./report.ts";
+import { reportSubfield, reportUnmet } from "./report.ts";
 import type { Rule } from "./rule.ts";
 import { forwards, isBpdu, receives } from "./spanning-tree.ts";
 import { addNode } from "./trace-node.ts";
@@ -470,8 +470,7 @@ function hexCookie(cookie: bigint): string {
 function write(ctx: Context, step: S.Step): void {
   const { flow, wc } = ctx;
   if (step.prereq !== 0 && !prerequisiteMet(step.prereq, flow, wc)) {
-    if (step.fieldName !== "")
-      ctx.report("warn", `unmet prerequisites for ${step.fieldName}, set_field ignored`);
+    reportUnmet(ctx, step);
     return;
   }
   const { writes } = step;
