@@ -74,7 +74,7 @@ function icmpError(r: Prng, frame: Uint8Array): Uint8Array | null {
 }
 
 export interface FrameOptions {
-  /** Whether a SYN may open an earlier connection anew. */
+  /** Whether a SYN may open an earlier connection anew, or another of the same hosts and ports. */
   readonly reopens: boolean;
   /** Whether there are datagrams in pieces. */
   readonly pieces: boolean;
@@ -90,6 +90,8 @@ export class FrameMaker {
   readonly #r: Prng;
   readonly #options: FrameOptions;
   readonly #talks: Talk[] = [];
+  /** Who has talked by TCP: host, host, whether IPv6, port, port. */
+  readonly #had = new Set<string>();
   /** Pieces of a datagram that are still to be sent. */
   readonly #pieces: Sent[] = [];
   #datagrams = 0;
@@ -276,10 +278,16 @@ export class FrameMaker {
     const r = this.#r;
     if (this.#talks.length < 4 || oneIn(r, 12)) {
       const a = r.below(4);
+      const hosts = [a, (a + 1 + r.below(3)) % 4] as const;
+      const six = oneIn(r, 4);
+      const ports = [r.pick(CLIENT_PORTS), r.pick(SERVER_PORTS)] as [number, number];
+      const name = () => [...hosts, six, ...ports].join();
+      while (!this.#options.reopens && this.#had.has(name())) ports[0]++;
+      this.#had.add(name());
       this.#talks.push({
-        hosts: [a, (a + 1 + r.below(3)) % 4],
-        six: oneIn(r, 4),
-        ports: [r.pick(CLIENT_PORTS), r.pick(SERVER_PORTS)],
+        hosts,
+        six,
+        ports,
         link: this.#vlans(),
         hidden: r.pick([-1, -1, 0, 1]),
         seq: [r.below(1 << 30), r.below(1 << 30)],
