@@ -148,6 +148,60 @@ export function tcpNew(h: usize, tcp: usize, present: u32, payload: u32, now: u6
   startTimer(h, TM_TCP_FIRST, now);
 }
 
+/**
+ * tcpUpdate() for the most common segment: ACK and neither SYN, FIN nor RST, in the window, of a connection established on both
+ * sides. False for any other, and nothing is done; what is done is what tcpUpdate() does, which says why.
+ */
+export function tcpEstablished(index: u32, h: usize, tcp: usize, payload: u32, reply: bool, now: u64): bool {
+  const src = h + ((reply ? CONN_PEER_REPLY : CONN_PEER_ORIG) as usize);
+  const dst = h + ((reply ? CONN_PEER_ORIG : CONN_PEER_REPLY) as usize);
+  // Scale in the lower byte, state in the upper.
+  const srcKind = load<u16>(src, PEER_WSCALE) as u32;
+  const dstKind = load<u16>(dst, PEER_WSCALE) as u32;
+  const flags = load<u8>(tcp, 13) as u32;
+  const established = (TCPS_ESTABLISHED as u32) << 8;
+  if (
+    (flags & (SYN | FIN | RST | ACK)) != ACK ||
+    ((srcKind ^ established) | (dstKind ^ established)) & (0xff00 | WSCALE_UNSEEN)
+  ) {
+    return false;
+  }
+  const both = srcKind & dstKind;
+  let srcScale: u32 = 0;
+  let dstScale: u32 = 0;
+  if ((both & WSCALE_KNOWN) != 0) {
+    srcScale = srcKind & WSCALE_MASK;
+    dstScale = dstKind & WSCALE_MASK;
+  } else if ((both & WSCALE_UNKNOWN) != 0) {
+    srcScale = WINDOW_SCALE_MAX;
+    dstScale = WINDOW_SCALE_MAX;
+  }
+  const ack = be32(tcp + 8);
+  const win = be16(tcp + 14);
+  const srcLow = load<u32>(src, PEER_SEQLO);
+  let seq = be32(tcp + 4);
+  let end = seq + payload;
+  if (payload == 0) {
+    seq = srcLow;
+    end = srcLow;
+  }
+  const skew = (load<u32>(dst, PEER_SEQLO) - ack) as i32;
+  const inWindow =
+    atLeast(load<u32>(src, PEER_SEQHI), end) &&
+    atLeast(seq, srcLow - ((load<u16>(dst, PEER_MAX_WIN) as u32) << dstScale)) &&
+    skew >= -ACK_SLACK &&
+    skew <= ACK_SLACK << (srcScale as i32);
+  if (!inWindow) return false;
+  if ((load<u16>(src, PEER_MAX_WIN) as u32) < win) store<u16>(src, win as u16, PEER_MAX_WIN);
+  if (((end - srcLow) as i32) > 0) store<u32>(src, end, PEER_SEQLO);
+  const offered = win << srcScale;
+  if (atLeast(ack + offered, load<u32>(dst, PEER_SEQHI))) {
+    store<u32>(dst, ack + (offered == 0 ? 1 : offered), PEER_SEQHI);
+  }
+  restartTimer(index, h, TM_TCP_ESTABLISHED, now);
+  return true;
+}
+
 /** One segment of a known connection: TCP_*. */
 export function tcpUpdate(
   index: u32,

@@ -173,6 +173,12 @@ const CT_NAT: usize = 52;
 /** Flags of connections that helpers have to do with. */
 const CONN_F_HELPED: u32 = CONN_F_HELPER_FTP | CONN_F_HELPER_TFTP | CONN_F_RELATED | CONN_F_SKEWED;
 
+/**
+ * The connection that the last ct() found for a TCP segment and took it to be established: index + 1 << 1, + 1 in the reply
+ * direction; else 0. Of a frame that no ct() had seen before.
+ */
+export let judged: u32 = 0;
+
 /** The expectation that the frame fulfils, if it may open a connection. */
 let expectation: usize = 0;
 
@@ -190,6 +196,7 @@ export function conntrackExecute(action: usize): void {
   // State bits that are all zero say that no ct() has seen this frame; PKT_CONN is then another frame's.
   if (load<u8>(KEY, O_CT_STATE) == 0) store<u32>(PKT, 0, PKT_CONN);
   const cached = load<u32>(PKT, PKT_CONN);
+  judged = 0;
 
   if (cached != 0 && !force) {
     const h = conntrackHot(cached - 1);
@@ -254,6 +261,7 @@ export function conntrackExecute(action: usize): void {
           ? updateSkewed(index as u32, reply, now)
           : update(index as u32, reply, now);
       if (verdict == TCP_VALID) {
+        if (state == 0 && proto == IPPROTO_TCP) judged = (((index as u32) + 1) << 1) | (reply ? 1 : 0);
         state = (state | CS_ESTABLISHED) & ~CS_NEW;
         if (reply) state |= CS_REPLY_DIR;
       } else if (verdict == TCP_STILL_NEW) {

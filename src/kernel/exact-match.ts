@@ -8,6 +8,8 @@
 // A chain makes recirculation cheap: the megaflow's program and the key decide all of the new key but what ct() found and
 // the hash, and those stand in these three blocks. If they are the same, so is the megaflow; no key is hashed and probed.
 //
+// Of a key of three blocks much more may be kept, in bytes 64 to 128: established.ts.
+//
 // Keys of more than ENTRY_BLOCKS blocks are not cached. An entry whose megaflow is gone (another generation) is as good as
 // empty. When both entries of a set are in use, one insertion in `insertInverse` replaces one of them: when there are more
 // flows than entries, replacing on every miss would cost more than it brings (OVS: emc-insert-inv-prob). For the same reason
@@ -25,6 +27,8 @@ const CHAIN_CT: usize = 144;
 const CHAIN_LABEL: usize = 160;
 const CHAIN_MEGAFLOW: usize = 176;
 const CHAIN_GENERATION: usize = 180;
+/** Of a key of three blocks: whether more is known of where its frames go (established.ts). */
+const KEPT: usize = 64;
 
 // A stretch is long enough for a cache that could hold all flows to fill and to show it.
 const STRETCH_PER_ENTRY: u64 = 4;
@@ -163,6 +167,7 @@ export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
   store<u32>(entry, load<u32>(megaflow, MF_GENERATION), 4);
   store<u64>(entry, map, 8);
   if (<i32>popcnt<u64>(map) <= CHAIN_BLOCKS) store<u32>(entry, 0, CHAIN_MEGAFLOW);
+  store<u32>(entry, 0, KEPT);
   let at = entry + 16;
   for (let m = map; m != 0; m &= m - 1) {
     v128.store(at, v128.load(KEY + <usize>ctz<u64>(m) * 16));

@@ -44,6 +44,7 @@ import {
 } from "../datapath/abi.ts";
 import { O_DP_HASH, O_NW_FRAG, O_RECIRC_ID, O_TCP_FLAGS, O_VLAN0, O_VLAN1 } from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute } from "./conntrack.ts";
+import { establishedNote } from "./established.ts";
 import { chainInsert, chainLookup, exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
 import {
   FRAGMENT_HELD,
@@ -89,6 +90,8 @@ let saved: u32 = 0;
 let random: u64 = 1;
 let dropReason: u32 = 0;
 let lastTag: u32 = 0;
+/** The entry of the frame's first lookup, until the second. */
+let noteEntry: usize = 0;
 // Lookups answered by each, for the summary.
 export let exactHits: u64 = 0;
 export let megaflowHits: u64 = 0;
@@ -107,6 +110,7 @@ export function executeInit(cache: bool, seed: u64): void {
 export function executeBegin(): void {
   dropReason = DROP_NONE;
   lastTag = 0;
+  noteEntry = 0;
 }
 
 /** Why the frame last stopped short, DROP_NONE if it did not. */
@@ -126,8 +130,9 @@ export function countHit(megaflow: usize, exact: bool, wireLen: u32, nowMs: u64,
   countFrame(megaflow, wireLen, nowMs, tcpFlags);
 }
 
-/** Runs a megaflow that the receive loop has found and counted. */
-export function runCounted(megaflow: usize): void {
+/** Runs a megaflow that the receive loop has found and counted, by the exact-match entry `entry` unless that is 0. */
+export function runCounted(megaflow: usize, entry: usize): void {
+  noteEntry = entry;
   if (run(megaflow)) process();
 }
 
@@ -153,6 +158,8 @@ export function processMissed(): void {
 
 /** The megaflow for KEY, which has counted the frame. The host counts the frame of an upcall, as OVS does. */
 function find(): usize {
+  const note = noteEntry;
+  noteEntry = 0;
   const entry = <usize>load<u32>(PKT, PKT_ENTRY);
   let megaflow = entry == 0 ? <usize>0 : chainLookup(entry);
   if (megaflow == 0) {
@@ -166,6 +173,7 @@ function find(): usize {
     // Nothing was put into the cache since: the entry is still that of the key that the frame came from.
     if (entry != 0) chainInsert(entry, megaflow);
   }
+  if (note != 0) establishedNote(note, megaflow);
   store<u32>(PKT, 0, PKT_ENTRY);
   exactHits++;
   count(megaflow);

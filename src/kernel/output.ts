@@ -118,11 +118,28 @@ export function output(port: u32): void {
   frameOutputs++;
 }
 
-/** Sends a frame as it came to a port, past PKT. */
-export function outputUnchanged(ptr: usize, len: u32, wireLen: u32, port: u32, index: u32): void {
-  const d = descriptor();
+/** Makes sure that there is a descriptor for outputQuick(): before each frame. */
+export function outputRoom(): void {
+  if (count != descriptorsMax) return;
+  flush();
+  count = 0;
+}
+
+/** Sends a frame to a port, past PKT: the first that this frame puts out. */
+export function outputQuick(ptr: usize, len: u32, wireLen: u32, port: u32, index: u32): void {
+  const d = descriptors + <usize>count * OUT_DESC_SIZE;
+  count++;
   v128.store(d, i32x4(<i32>ptr, len, wireLen, port));
   store<u64>(d, <u64>index | ((<u64>OUT_KIND_PORT) << 32), OUT_FRAME);
+}
+
+/** A copy of a frame that begin()s nothing, with room before and after it, to be changed and sent; 0 when the output memory is full. */
+export function outputCopy(from: usize, len: u32): usize {
+  outputBegin();
+  const block = take(<usize>HEADROOM + <usize>len + 16);
+  if (block == 0) return 0;
+  copyFrame(block + <usize>HEADROOM, from, <usize>len);
+  return block + <usize>HEADROOM;
 }
 
 /** Hands the frame and its key to userspace action `index`; false when the output memory is full. */
@@ -173,6 +190,12 @@ export function makeRoom(size: u32): bool {
   return true;
 }
 
+/** Whole vectors: both sides have 16 bytes to spare after the frame (memory.copy is a call, slower on short frames). */
+function copyFrame(to: usize, from: usize, len: usize): void {
+  if (len <= 256) for (let i: usize = 0; i < len; i += 16) v128.store(to + i, v128.load(from + i));
+  else memory.copy(to, from, len);
+}
+
 /** Makes the frame this frame's own, with room before it and after it; false when the output memory is full. */
 export function makeWritable(): bool {
   const flags = load<u32>(PKT, PKT_FLAGS);
@@ -182,9 +205,7 @@ export function makeWritable(): bool {
   if (block == 0) return false;
   const from = <usize>load<u32>(PKT, PKT_PTR);
   const to = block + <usize>HEADROOM;
-  // Whole vectors: both sides have 16 bytes to spare after the frame (memory.copy is a call, slower on short frames).
-  if (len <= 256) for (let i: usize = 0; i < len; i += 16) v128.store(to + i, v128.load(from + i));
-  else memory.copy(to, from, len);
+  copyFrame(to, from, len);
   store<u32>(PKT, <u32>to, PKT_PTR);
   store<u32>(PKT, flags | PKT_F_OWNED, PKT_FLAGS);
   return true;

@@ -25,6 +25,7 @@ import {
   VERDICT_TAG,
   VERDICT_USERSPACE,
 } from "../datapath/abi.ts";
+import { KEPT_CONN, sendEstablished } from "./established.ts";
 import { exactMatchJudge, exactMatchLookup3, lastEntry } from "./exact-match.ts";
 import {
   cachedMegaflow,
@@ -64,8 +65,9 @@ import {
   frameUserspace,
   outputBegin,
   outputCount,
+  outputQuick,
   outputReset,
-  outputUnchanged,
+  outputRoom,
 } from "./output.ts";
 import { parse } from "./parse.ts";
 import { transientReset } from "./transient.ts";
@@ -96,6 +98,7 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
   for (; done < count; done++) {
     const frame = frames + <usize>done * FRAME_DESC_SIZE;
     if (load<u64>(frame, FRAME_TIME) >= deadlineMs) break;
+    outputRoom();
     const verdict = verdicts + <usize>done * VERDICT_SIZE;
     if (!fast || !receiveCommon(frame, done, verdict)) receiveOther(frame, done, verdict);
   }
@@ -149,34 +152,70 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
   const eth = i8x16.replace_lane(i8x16.replace_lane(v128.load(ptr), 14, proto), 15, 0);
   const ip4 = i32x4.replace_lane(v128.load(ptr, 26), 3, tail);
   const hash = hash4(meta, eth, ip4, i64x2(0, 0));
-  let megaflow = exactMatchLookup3(meta, eth, ip4, hash);
-  const exact = megaflow != 0;
-  if (!exact) {
+  const megaflow = exactMatchLookup3(meta, eth, ip4, hash);
+  if (megaflow == 0) {
     setCommonKey(meta, eth, ip4);
-    megaflow = cachedMegaflow(FAST_MAP, hash);
+    receiveMissed(frame, index, verdict, hash, flags);
+    return true;
   }
+  countHit(megaflow, true, wireLen, load<u64>(frame, FRAME_TIME), flags);
+  const port = load<u32>(megaflow, MF_QUICK_PORT);
+  if (port != <u32>NO_QUICK_PORT) {
+    // Straight to its port: nobody will ask for PKT.
+    outputQuick(ptr, len, wireLen, port, index);
+    v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
+  } else if (!tcp || !receiveEstablished(frame, index, verdict, flags))
+    receiveExact(frame, index, verdict, megaflow);
+  return true;
+}
+
+/** A TCP segment whose exact-match entry is `lastEntry`, if its connection is established; false, and nothing done, if not. */
+function receiveEstablished(frame: usize, index: u32, verdict: usize, flags: u32): bool {
+  const entry = lastEntry;
+  if (load<u32>(entry, KEPT_CONN) == 0) return false;
+  const megaflow = sendEstablished(entry, frame, index);
+  if (megaflow == 0) return false;
+  countHit(megaflow, true, load<u32>(frame, FRAME_WIRE_LEN), load<u64>(frame, FRAME_TIME), flags);
+  v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
+  return true;
+}
+
+/** A frame of the common kind that `megaflow` has counted, by the entry `lastEntry`, which has its key. */
+function receiveExact(frame: usize, index: u32, verdict: usize, megaflow: usize): void {
+  const entry = lastEntry;
+  setCommonKey(v128.load(entry, 16), v128.load(entry, 32), v128.load(entry, 48));
+  beginCommon(frame, index, entry);
+  runCounted(megaflow, entry);
+  end(verdict, DROP_NONE);
+}
+
+/** The same that is in no exact-match entry, and whose key is in KEY. */
+function receiveMissed(frame: usize, index: u32, verdict: usize, hash: u32, flags: u32): void {
+  const megaflow = cachedMegaflow(FAST_MAP, hash);
   if (megaflow != 0) {
-    countHit(megaflow, exact, wireLen, load<u64>(frame, FRAME_TIME), flags);
+    countHit(megaflow, false, load<u32>(frame, FRAME_WIRE_LEN), load<u64>(frame, FRAME_TIME), flags);
     const port = load<u32>(megaflow, MF_QUICK_PORT);
     if (port != <u32>NO_QUICK_PORT) {
-      // Straight to its port: nobody will ask for PKT.
-      outputUnchanged(ptr, len, wireLen, port, index);
+      const wireLen = load<u32>(frame, FRAME_WIRE_LEN);
+      outputQuick(<usize>load<u32>(frame, FRAME_PTR), load<u32>(frame, FRAME_LEN), wireLen, port, index);
       v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
-      return true;
+      return;
     }
   }
+  beginCommon(frame, index, 0);
+  if (megaflow != 0) runCounted(megaflow, 0);
+  else processMissed();
+  end(verdict, DROP_NONE);
+}
 
+/** begin(), and where the headers of a frame of the common kind are. */
+function beginCommon(frame: usize, index: u32, entry: usize): void {
   begin(frame, index);
-  if (exact) setCommonKey(meta, eth, ip4);
-  store<u32>(PKT, <u32>lastEntry, PKT_ENTRY);
+  store<u32>(PKT, <u32>entry, PKT_ENTRY);
   store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
   store<u32>(PKT, 14, PKT_L3);
   store<u32>(PKT, 34, PKT_L4);
   store<u32>(PKT, 12, PKT_TYPE_OFFSET);
-  if (megaflow != 0) runCounted(megaflow);
-  else processMissed();
-  end(verdict, DROP_NONE);
-  return true;
 }
 
 function setCommonKey(meta: v128, eth: v128, ip4: v128): void {
