@@ -29,11 +29,11 @@ test("TCP between veths, and between a veth and a TAP, with large segments whole
     lab.write("br0.flows", TRACKED);
     const run = await lab.run(
       node,
-      oneBridge(
+      oneBridge([
         "{ no: 1, name: red, type: af-packet }",
         "{ no: 2, name: blue, type: af-packet, record: blue.pcap }",
         `{ no: 3, name: green, type: tap, netns: ${green} }`,
-      ),
+      ]),
     );
     up(green, "green", "10.78.0.3");
     ping(red, "10.78.0.2");
@@ -101,10 +101,10 @@ test("libpcap: what the filter lets in arrives, what is sent goes out, large seg
     lab.write("br0.flows", "actions=NORMAL\n");
     await lab.run(
       node,
-      oneBridge(
+      oneBridge([
         "{ no: 1, name: red, type: af-packet }",
         "{ no: 2, name: blue, type: pcap-live, filter: not ip6 and not udp }",
-      ),
+      ]),
     );
     ping(red, "10.78.0.2");
     await transfer(red, blue, "10.78.0.2", 1_000_000);
@@ -125,7 +125,10 @@ test("frames longer than a port takes are not sent, and counted; an interface th
     lab.write("br0.flows", "actions=NORMAL\n");
     const run = await lab.run(
       node,
-      oneBridge("{ no: 1, name: red, type: af-packet }", "{ no: 2, name: blue, type: af-packet, mtu: 1000 }"),
+      oneBridge([
+        "{ no: 1, name: red, type: af-packet }",
+        "{ no: 2, name: blue, type: af-packet, mtu: 1000 }",
+      ]),
     );
     ping(red, "10.78.0.2", "-s", "972");
     assert.notEqual(
@@ -160,10 +163,13 @@ test("a port whose interface is down is not live: a group goes to the next", { s
     const run = await lab.run(
       node,
       oneBridge(
-        "{ no: 1, name: red, type: af-packet }",
-        "{ no: 2, name: blue, type: af-packet }",
-        "{ no: 3, name: green, type: af-packet }",
-      ).replace("flows:", "groups: br0.groups, flows:"),
+        [
+          "{ no: 1, name: red, type: af-packet }",
+          "{ no: 2, name: blue, type: af-packet }",
+          "{ no: 3, name: green, type: af-packet }",
+        ],
+        "groups: br0.groups",
+      ),
     );
     const sent = async () => {
       ip("-n", red, "neigh", "flush", "all");
@@ -194,7 +200,7 @@ test("what is missing is said in one line, and what helps", { skip }, () => {
     const node = lab.namespace("node");
     lab.write("br0.flows", "");
     const runs = (port: string, ...before: string[]) => {
-      const file = lab.write("lab.yaml", oneBridge(`{ no: 1, ${port} }`));
+      const file = lab.write("lab.yaml", oneBridge([`{ no: 1, ${port} }`]));
       const [program, ...args] = [...before, process.execPath, MAIN, "run", file];
       return spawnSync(program!, args, { encoding: "utf8", timeout: 20_000 });
     };

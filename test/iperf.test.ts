@@ -54,7 +54,7 @@ for (const kind of ["tap", "tap, queues: 4", "af-packet"] as const) {
       const run = await lab.run(
         node,
         oneBridge(
-          ...ends.map(
+          ends.map(
             ({ no, name, netns }) =>
               `{ no: ${no}, name: ${name}, type: ${kind}${type === "tap" ? `, netns: ${netns}` : ""} }`,
           ),

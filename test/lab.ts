@@ -223,9 +223,33 @@ export function connect(node: string, port: string, netns: string): void {
   ip("-n", node, "link", "set", port, "up");
 }
 
-/** A configuration: bridge br0 with the flows in br0.flows and these ports. */
-export function oneBridge(...ports: readonly string[]): string {
-  return `bridges: { br0: { fail_mode: secure, flows: br0.flows, ports: [ ${ports.join(", ")} ] } }`;
+/** A configuration: bridge br0 with the flows in br0.flows, these ports and `more` keys. */
+export function oneBridge(ports: readonly string[], more = ""): string {
+  return `bridges: { br0: { fail_mode: secure, flows: br0.flows, ${more === "" ? "" : `${more}, `}ports: [ ${ports.join(", ")} ] } }`;
+}
+
+/** A node's configuration: a pod behind a TAP called mfpod on port 1, a tunnel (the rest of its keys) on port 2. */
+export function tunnelNode(pod: string, tunnel: string, more = ""): string {
+  return oneBridge([`{ no: 1, name: mfpod, type: tap, netns: ${pod} }`, `{ no: 2, ${tunnel} }`], more);
+}
+
+/** Two nodes on a cable with a switch each, and behind each a pod, 10.78.0.1 and .2; `tunnel` is given the other node's address. */
+export async function twoNodes(
+  lab: Lab,
+  tunnel: (remote: { readonly v4: string; readonly v6: string }) => string,
+  mtu: number,
+  more = "",
+): Promise<{ readonly pods: readonly [string, string]; readonly switches: readonly Switch[] }> {
+  const nodes = [lab.namespace("node1"), lab.namespace("node2")] as const;
+  const pods = [lab.namespace("pod1"), lab.namespace("pod2")] as const;
+  lab.cable(...nodes);
+  const switches: Switch[] = [];
+  for (const [i, node] of nodes.entries()) {
+    const remote = { v4: `10.99.0.${2 - i}`, v6: `fd99::${2 - i}` };
+    switches.push(await lab.run(node, tunnelNode(pods[i]!, tunnel(remote), more)));
+    up(pods[i]!, "mfpod", `10.78.0.${i + 1}`, mtu);
+  }
+  return { pods, switches };
 }
 
 /** Frames that have arrived at a device. */

@@ -55,7 +55,7 @@ export async function startNode(lab: Lab, { by, kind, names, flows }: NodeOption
       ? `{ no: ${no}, name: ${name}, type: tap, netns: ${netns} }`
       : `{ no: ${no}, name: ${name}, type: af-packet }`,
   );
-  const running = await lab.run(at, oneBridge(...ports));
+  const running = await lab.run(at, oneBridge(ports));
   return { ends, pid: running.process.pid!, stop: async () => void (await running.stop()) };
 }
 

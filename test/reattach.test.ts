@@ -76,11 +76,11 @@ for (const [type, { port, device, make, remove }] of Object.entries(KINDS)) {
       lab.nodeOptions = MEMORY_OPTIONS;
       const run: Switch = await lab.run(
         node!,
-        oneBridge(
+        oneBridge([
           `{ no: 1, name: red, type: tap, netns: ${red} }`,
           `{ no: 2, name: still, type: tap, netns: ${still} }`,
           port(blue!),
-        ),
+        ]),
       );
       up(red!, "red", "10.78.0.1");
       up(still!, "still", "10.78.0.3");

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Lab, MEMORY_OPTIONS, type Memory, missing, type Switch, up } from "./lab.ts";
+import { Lab, MEMORY_OPTIONS, type Memory, missing, twoNodes } from "./lab.ts";
 
 const SECONDS = Number(process.env.MEGAFLOW_SOAK_SECONDS ?? 20);
 const RATE = Number(process.env.MEGAFLOW_SOAK_RATE ?? 4000);
@@ -43,9 +43,6 @@ test(`received = sent + dropped after ${SECONDS} s, memory flat`, {
 }, async (t) => {
   const lab = new Lab("soak");
   try {
-    const nodes = [lab.namespace("node1"), lab.namespace("node2")] as const;
-    const pods = [lab.namespace("pod1"), lab.namespace("pod2")] as const;
-    lab.cable(...nodes);
     lab.nodeOptions = MEMORY_OPTIONS;
     lab.write(
       "br0.flows",
@@ -56,21 +53,12 @@ priority=1,in_port=2,actions=output:1
 table=1,actions=output:2
 `,
     );
-    const switches: Switch[] = [];
-    for (const [i, node] of nodes.entries()) {
-      const yaml = `
-bridges:
-  br0:
-    fail_mode: secure
-    flows: br0.flows
-    conntrack: { zones: { 0: { timeouts: { udp_first: ${CONNECTION_S} } } } }
-    ports:
-      - { no: 1, name: mfpod, type: tap, netns: ${pods[i]} }
-      - { no: 2, name: vx0, type: vxlan, remote_ip: 10.99.0.${2 - i}, key: 1 }
-`;
-      switches.push(await lab.run(node, yaml));
-      up(pods[i]!, "mfpod", `10.78.0.${i + 1}`, 1400);
-    }
+    const { pods, switches } = await twoNodes(
+      lab,
+      ({ v4 }) => `name: vx0, type: vxlan, remote_ip: ${v4}, key: 1`,
+      1400,
+      `conntrack: { zones: { 0: { timeouts: { udp_first: ${CONNECTION_S} } } } }`,
+    );
     const sender = spawn("ip", ["netns", "exec", pods[0], process.execPath, "-e", SENDER, String(RATE)], {
       stdio: "ignore",
     });

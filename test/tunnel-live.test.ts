@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hasLink, ip, Lab, missing, ping, transfer, up } from "./lab.ts";
+import { hasLink, ip, Lab, missing, oneBridge, ping, transfer, tunnelNode, twoNodes, up } from "./lab.ts";
 import { missingOvs, OvsNode } from "./ovs-node.ts";
 
 const skip = missing("tcpdump");
@@ -69,16 +69,11 @@ in_port=3,tun_id=43,tun_src=10.99.0.2,tun_dst=10.99.0.1,actions=output:1
     );
     const megaflow = await lab.run(
       node,
-      `
-bridges:
-  br0:
-    fail_mode: secure
-    flows: br0.flows
-    ports:
-      - { no: 1, name: mfpod, type: tap, netns: ${pod} }
-      - { no: 2, name: fixed, type: vxlan, remote_ip: 10.99.0.2, local_ip: 10.99.0.1, key: 42, ttl: 33, tos: 0x20, record: tunnel.pcap }
-      - { no: 3, name: flow, type: vxlan, remote_ip: flow, key: flow, csum: true, df_default: false }
-`,
+      oneBridge([
+        `{ no: 1, name: mfpod, type: tap, netns: ${pod} }`,
+        "{ no: 2, name: fixed, type: vxlan, remote_ip: 10.99.0.2, local_ip: 10.99.0.1, key: 42, ttl: 33, tos: 0x20, record: tunnel.pcap }",
+        "{ no: 3, name: flow, type: vxlan, remote_ip: flow, key: flow, csum: true, df_default: false }",
+      ]),
     );
     up(pod, "mfpod", "10.78.0.1", MTU);
     ip("-n", pod, "addr", "add", "10.79.0.1/24", "dev", "mfpod");
@@ -132,7 +127,7 @@ test("GRE: a switch talks to Linux's gretap device", { skip: skipGretap }, () =>
       "br0.flows",
       "in_port=1,actions=output:2\nin_port=2,tun_id=7,tun_src=10.99.0.2,actions=output:1\n",
     );
-    await lab.run(node, greYaml(pod));
+    await lab.run(node, tunnelNode(pod, GRE));
     up(pod, "mfpod", "10.78.0.1", MTU);
     ping(pod, "10.78.0.2");
     ping(linux, "10.78.0.1");
@@ -141,17 +136,7 @@ test("GRE: a switch talks to Linux's gretap device", { skip: skipGretap }, () =>
   }),
 );
 
-function greYaml(pod: string, remote = "10.99.0.2"): string {
-  return `
-bridges:
-  br0:
-    fail_mode: secure
-    flows: br0.flows
-    ports:
-      - { no: 1, name: mfpod, type: tap, netns: ${pod} }
-      - { no: 2, name: gre0, type: gre, remote_ip: ${remote}, key: 7, ttl: 33, csum: true }
-`;
-}
+const GRE = "name: gre0, type: gre, remote_ip: 10.99.0.2, key: 7, ttl: 33, csum: true";
 
 test("GRE: a switch talks to Open vSwitch", { skip: skipOvs }, () =>
   withLab("greovs", async (lab) => {
@@ -168,7 +153,7 @@ test("GRE: a switch talks to Open vSwitch", { skip: skipOvs }, () =>
         "br0.flows",
         "in_port=1,actions=output:2\nin_port=2,tun_id=7,tun_src=10.99.0.2,actions=output:1\n",
       );
-      await lab.run(node, greYaml(pod));
+      await lab.run(node, tunnelNode(pod, GRE));
       up(pod, "mfpod", "10.78.0.1", MTU);
       ping(pod, "10.78.0.2");
       ping(other, "10.78.0.1");
@@ -211,16 +196,11 @@ in_port=2,tun_id=88,tun_src=10.99.0.2,tun_metadata0=0xabcd,actions=output:1
       );
       await lab.run(
         node,
-        `
-bridges:
-  br0:
-    fail_mode: secure
-    flows: br0.flows
-    tlv_map: "{class=0x102,type=0x80,len=4}->tun_metadata0"
-    ports:
-      - { no: 1, name: mfpod, type: tap, netns: ${pod} }
-      - { no: 2, name: gnv0, type: geneve, remote_ip: flow, key: flow }
-`,
+        tunnelNode(
+          pod,
+          "name: gnv0, type: geneve, remote_ip: flow, key: flow",
+          'tlv_map: "{class=0x102,type=0x80,len=4}->tun_metadata0"',
+        ),
       );
       up(pod, "mfpod", "10.78.0.1", MTU);
       ping(pod, "10.78.0.2");
@@ -233,32 +213,19 @@ bridges:
   }),
 );
 
-for (const [type, remotes] of [
-  ["gre", ["10.99.0.2", "10.99.0.1"]],
-  ["geneve", ["fd99::2", "fd99::1"]],
-  ["vxlan", ["fd99::2", "fd99::1"]],
+for (const [type, family] of [
+  ["gre", "v4"],
+  ["geneve", "v6"],
+  ["vxlan", "v6"],
 ] as const) {
-  test(`${type}: two switches, by ${remotes[0]}`, { skip }, () =>
+  test(`${type}: two switches, by IP${family}`, { skip }, () =>
     withLab(`two${type}`, async (lab) => {
-      const nodes = [lab.namespace("node1"), lab.namespace("node2")] as const;
-      const pods = [lab.namespace("pod1"), lab.namespace("pod2")] as const;
-      lab.cable(...nodes);
       lab.write("br0.flows", "in_port=1,actions=output:2\nin_port=2,tun_id=9,actions=output:1\n");
-      for (const [i, node] of nodes.entries()) {
-        await lab.run(
-          node,
-          `
-bridges:
-  br0:
-    fail_mode: secure
-    flows: br0.flows
-    ports:
-      - { no: 1, name: mfpod, type: tap, netns: ${pods[i]} }
-      - { no: 2, name: tun0, type: ${type}, remote_ip: "${remotes[i]}", key: 9, csum: true }
-`,
-        );
-        up(pods[i]!, "mfpod", `10.78.0.${i + 1}`, MTU);
-      }
+      const { pods } = await twoNodes(
+        lab,
+        (remote) => `name: tun0, type: ${type}, remote_ip: "${remote[family]}", key: 9, csum: true`,
+        MTU,
+      );
       ping(pods[0], "10.78.0.2");
       await transfer(pods[0], pods[1], "10.78.0.2");
       await transfer(pods[1], pods[0], "10.78.0.1");

@@ -1,6 +1,7 @@
 // A replay: captured frames through a bridge, on the captures' clock, with changes on the way.
 import type { OutputSink, Verdict } from "../datapath/datapath.ts";
 import { formatFlowRemoval } from "../pipeline/flow-removal.ts";
+import type { MergedBatch } from "../port/capture-merge.ts";
 import type { Bridge, FrameSink } from "./bridge.ts";
 import { type DropNote, dropNote, type ReplayOutput } from "./replay-output.ts";
 
@@ -91,6 +92,18 @@ export class Replay implements FrameSink {
     this.#nsec[index] = nsec;
     this.#inPort[index] = inPort;
     this.#wireLength[index] = wireLength;
+  }
+
+  /** Takes a batch of merged captures and works on it; `ports` are the captures' ports. */
+  batch(
+    { count, source, buffers, offset, length, wireLength, sec, nsec }: MergedBatch,
+    ports: readonly number[],
+  ): void {
+    for (let i = 0; i < count; i++) {
+      const from = source[i]!;
+      this.frame(buffers[from]!, offset[i]!, length[i]!, wireLength[i]!, sec[i]!, nsec[i]!, ports[from]!);
+    }
+    this.flush();
   }
 
   /** Works on what is staged. */

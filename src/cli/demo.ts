@@ -61,27 +61,9 @@ async function demo(): Promise<void> {
   const replay = new Replay(bridge, null, [policyEvent], (frame, inPort, wireLength, verdict) =>
     report.add(frame, wireLength, inPort, verdict),
   );
-  let first = true;
-  for (let batch = await merge.next(); batch !== null; batch = await merge.next()) {
-    for (let i = 0; i < batch.count; i++) {
-      const sec = batch.sec[i]!;
-      const nsec = batch.nsec[i]!;
-      if (first) bridge.addFlows(before, sec * 1000 + Math.floor(nsec / 1e6));
-      first = false;
-      const source = batch.source[i]!;
-      const { offset, length, wireLength } = batch;
-      replay.frame(
-        batch.buffers[source]!,
-        offset[i]!,
-        length[i]!,
-        wireLength[i]!,
-        sec,
-        nsec,
-        RECORDED[source]!,
-      );
-    }
-    replay.flush();
-  }
+  let batch = await merge.next();
+  if (batch !== null) bridge.addFlows(before, batch.sec[0]! * 1000 + Math.floor(batch.nsec[0]! / 1e6));
+  for (; batch !== null; batch = await merge.next()) replay.batch(batch, RECORDED);
   replay.finish();
   merge.close();
 

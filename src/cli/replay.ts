@@ -259,24 +259,13 @@ class ReplayRun {
             this.#files.ports.list.map((p) => p.no),
           );
     const replay = new Replay(this.#bridge, output, this.#events());
+    const ports = this.#captures.map(({ port }) => port);
     const progress = new Progress();
     const startMs = performance.now();
     // From here on something has been written: whatever goes wrong is told beside what was done.
     await this.#attempt(async () => {
       for (; batch !== null; batch = await this.#next(merge)) {
-        for (let i = 0; i < batch.count; i++) {
-          const source = batch.source[i]!;
-          replay.frame(
-            batch.buffers[source]!,
-            batch.offset[i]!,
-            batch.length[i]!,
-            batch.wireLength[i]!,
-            batch.sec[i]!,
-            batch.nsec[i]!,
-            this.#captures[source]!.port,
-          );
-        }
-        replay.flush();
+        replay.batch(batch, ports);
         progress.update((seconds) => {
           const { packets } = replay.counts;
           return `${packets.toLocaleString("en")} frames, ${(packets / seconds / 1e6).toFixed(2)} M/s`;
