@@ -2,7 +2,7 @@
 import { chmodSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, ip, type Lab, oneBridge, up } from "./lab.ts";
-import { type Ovs, ovsSkip, startOvs } from "./oracle/ovs.ts";
+import { type Ovs, requireOvs } from "./oracle/ovs.ts";
 
 /** What Open vSwitch may take of memory. */
 const OVS_KB_MAX = 6_000_000;
@@ -65,6 +65,18 @@ export function turnOn({ netns, device, address, mac }: End): void {
   up(netns, device, address);
 }
 
+/** Open vSwitch's userspace datapath, whose devices are those of a namespace. */
+export async function ovsIn(lab: Lab, netns: string): Promise<{ readonly ovs: Ovs; readonly pid: number }> {
+  const program = lab.write(
+    "vswitchd",
+    `#!/bin/sh\nulimit -v ${OVS_KB_MAX}\nexec ip netns exec ${netns} ovs-vswitchd "$@"\n`,
+  );
+  chmodSync(program, 0o755);
+  const pidfile = join(lab.dir, "ovs.pid");
+  const ovs = await requireOvs({ vswitchd: program, args: ["--disable-system", `--pidfile=${pidfile}`] });
+  return { ovs, pid: Number(readFileSync(pidfile, "utf8")) };
+}
+
 async function startTheirs(
   lab: Lab,
   at: string,
@@ -72,16 +84,7 @@ async function startTheirs(
   ends: readonly End[],
   file: string,
 ): Promise<Pick<LiveNode, "pid" | "stop">> {
-  const program = lab.write(
-    "vswitchd",
-    `#!/bin/sh\nulimit -v ${OVS_KB_MAX}\nexec ip netns exec ${at} ovs-vswitchd "$@"\n`,
-  );
-  chmodSync(program, 0o755);
-  const ovs: Ovs | null = await startOvs({
-    vswitchd: program,
-    args: ["--disable-system", `--pidfile=${lab.dir}/ovs.pid`],
-  });
-  if (ovs === null) throw new Error(String(ovsSkip));
+  const { ovs, pid } = await ovsIn(lab, at);
   try {
     const netdev = ["datapath_type=netdev", "fail_mode=secure"];
     await ovs.vsctl(["add-br", "br0", "--", "set", "bridge", "br0", ...netdev]);
@@ -105,5 +108,5 @@ async function startTheirs(
     await ovs.stop();
     throw error;
   }
-  return { pid: Number(readFileSync(join(lab.dir, "ovs.pid"), "utf8")), stop: () => ovs.stop() };
+  return { pid, stop: () => ovs.stop() };
 }

@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hasLink, ip, Lab, missing, oneBridge, ping, transfer, tunnelNode, twoNodes, up } from "./lab.ts";
-import { missingOvs, OvsNode } from "./ovs-node.ts";
+import { ovsSkip } from "./oracle/ovs.ts";
+import { ovsNode } from "./ovs-node.ts";
 
 const skip = missing("tcpdump");
 const skipVxlan =
@@ -14,7 +15,7 @@ const skipVxlan =
 const gretap = ["local", "10.0.0.1", "remote", "10.0.0.2"];
 const skipGretap =
   skip || (hasLink("gretap", ...gretap) ? false : "skipped: this machine's kernel has no gretap");
-const skipOvs = skip || missingOvs();
+const skipOvs = skip || ovsSkip;
 
 /** Inner MTU that fits the cable with the largest headers. */
 const MTU = 1400;
@@ -142,12 +143,18 @@ test("GRE: a switch talks to Open vSwitch", { skip: skipOvs }, () =>
   withLab("greovs", async (lab) => {
     const [node, other, pod] = [lab.namespace("node"), lab.namespace("ovs"), lab.namespace("pod")];
     lab.cable(node, other);
-    const ovs = new OvsNode(lab, other);
+    const ovs = await ovsNode(lab, other);
     try {
-      ovs.vsctl("add-port", "br-int", "gre0", "--", "set", "interface", "gre0", "type=gre", "ofport_request=1",
-        "options:remote_ip=10.99.0.1", "options:key=7", "options:csum=true"); // biome-ignore format: a command
-      ovs.ofctl("add-flow", "br-int", "in_port=1,tun_id=7,tun_src=10.99.0.1,actions=LOCAL");
-      ovs.ofctl("add-flow", "br-int", "in_port=LOCAL,actions=1");
+      const gre = [
+        "type=gre",
+        "ofport_request=1",
+        "options:remote_ip=10.99.0.1",
+        "options:key=7",
+        "options:csum=true",
+      ];
+      await ovs.vsctl(["add-port", "br-int", "gre0", "--", "set", "interface", "gre0", ...gre]);
+      await ovs.ofctl(["add-flow", "br-int", "in_port=1,tun_id=7,tun_src=10.99.0.1,actions=LOCAL"]);
+      await ovs.ofctl(["add-flow", "br-int", "in_port=LOCAL,actions=1"]);
       up(other, "br-int", "10.78.0.2", MTU);
       lab.write(
         "br0.flows",
@@ -163,7 +170,7 @@ test("GRE: a switch talks to Open vSwitch", { skip: skipOvs }, () =>
       assert.match(packet, /ttl 33,.* flags \[DF\], proto GRE/);
       assert.match(packet, /key=0x7/);
     } finally {
-      ovs.stop();
+      await ovs.stop();
     }
   }),
 );
@@ -172,21 +179,16 @@ test("Geneve: options and ids go to Open vSwitch and come back", { skip: skipOvs
   withLab("geneve", async (lab) => {
     const [node, other, pod] = [lab.namespace("node"), lab.namespace("ovs"), lab.namespace("pod")];
     lab.cable(node, other);
-    const ovs = new OvsNode(lab, other);
+    const ovs = await ovsNode(lab, other);
     try {
-      ovs.vsctl("add-port", "br-int", "gnv0", "--", "set", "interface", "gnv0", "type=geneve", "ofport_request=1",
-        "options:remote_ip=flow", "options:key=flow"); // biome-ignore format: a command
-      ovs.ofctl("add-tlv-map", "br-int", "{class=0x102,type=0x80,len=4}->tun_metadata0");
-      ovs.ofctl(
-        "add-flow",
-        "br-int",
+      const geneve = ["type=geneve", "ofport_request=1", "options:remote_ip=flow", "options:key=flow"];
+      await ovs.vsctl(["add-port", "br-int", "gnv0", "--", "set", "interface", "gnv0", ...geneve]);
+      await ovs.ofctl(["add-tlv-map", "br-int", "{class=0x102,type=0x80,len=4}->tun_metadata0"]);
+      for (const flow of [
         "in_port=1,tun_id=77,tun_src=10.99.0.1,tun_metadata0=0x1234,actions=LOCAL",
-      );
-      ovs.ofctl(
-        "add-flow",
-        "br-int",
         "in_port=LOCAL,actions=set_field:88->tun_id,set_field:10.99.0.1->tun_dst,set_field:0xabcd->tun_metadata0,output:1",
-      );
+      ])
+        await ovs.ofctl(["-O", "OpenFlow15", "add-flow", "br-int", flow]);
       up(other, "br-int", "10.78.0.2", MTU);
       lab.write(
         "br0.flows",
@@ -208,7 +210,7 @@ in_port=2,tun_id=88,tun_src=10.99.0.2,tun_metadata0=0xabcd,actions=output:1
       await transfer(pod, other, "10.78.0.2");
       await transfer(other, pod, "10.78.0.1");
     } finally {
-      ovs.stop();
+      await ovs.stop();
     }
   }),
 );
