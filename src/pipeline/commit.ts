@@ -35,7 +35,7 @@ import {
   O_VLAN0,
   O_VLAN1,
 } from "../flow/layout.ts";
-import { commitHeaders, NSH_MD_TYPE_1, type PendingHeaders, PT_ETH } from "./encap.ts";
+import { commitHeaders, type PendingHeaders, PT_ETH } from "./encap.ts";
 import { BOS, commonLabels, countLabels, lse, MPLS_LABELS_MAX, popLabel, pushLabel, setLse } from "./mpls.ts";
 import { countTags } from "./vlan.ts";
 import {
@@ -63,10 +63,7 @@ const ND: Fields = [O_ND_TARGET, 16, O_ARP_SHA, 6, O_ARP_THA, 6];
 const ND_EXT: Fields = [O_IGMP_GROUP, 4, O_TCP_FLAGS, 2];
 const PORTS: Fields = [O_TP_SRC, 2, O_TP_DST, 2];
 /** nsh_mdtype and nsh_np cannot be written. */
-const NSH_BASE: Fields = [O_NSH_FLAGS, 2, O_NSH_PATH_HDR, 4];
-/** What a header of another metadata type has not, though it may be written. */
-const NSH_CONTEXT: Fields = [O_NSH_CONTEXT, 16];
-const NSH: Fields = [...NSH_BASE, ...NSH_CONTEXT];
+const NSH: Fields = [O_NSH_FLAGS, 2, O_NSH_PATH_HDR, 4, O_NSH_CONTEXT, 16];
 const NO_FIELDS: Fields = [];
 const PRIORITY: Fields = [O_SKB_PRIORITY, 4];
 const MARK: Fields = [O_PKT_MARK, 4];
@@ -154,10 +151,7 @@ function commitNetwork(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[], 
 
 /** All that was looked at is set, changed or not, as OVS does. */
 function commitNsh(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): void {
-  const mdType = flow.get8(O_NSH_MDTYPE);
-  // OVS does not look at the type here, and does to one what the other needs.
-  if (anyDiffers(NSH_CONTEXT, flow, base)) wc.set8(O_NSH_MDTYPE, 0xff);
-  if (!anyDiffers(mdType === NSH_MD_TYPE_1 ? NSH : NSH_BASE, flow, base)) return;
+  if (!anyDiffers(NSH, flow, base)) return;
   const mask = new Uint8Array(KEY_SIZE);
   const value = new Uint8Array(KEY_SIZE);
   for (let i = 0; i < NSH.length; i += 2) {
@@ -168,7 +162,7 @@ function commitNsh(flow: Flow, base: Flow, wc: Flow, out: DatapathAction[]): voi
       base.bytes[at] = flow.bytes[at]!;
     }
   }
-  value[O_NSH_MDTYPE] = mdType; // says whether there is a context
+  value[O_NSH_MDTYPE] = flow.get8(O_NSH_MDTYPE); // says whether there is a context
   out.push({ type: "set", header: "nsh", value, mask });
 }
 

@@ -48,7 +48,7 @@ const PT_USE_NEXT_PROTO = 0xfffe;
 
 const NSH_TTL = 63;
 const NSH_SI = 255;
-export const NSH_MD_TYPE_1 = 1;
+const NSH_MD_TYPE_1 = 1;
 const NSH_MD_TYPE_2 = 2;
 const NSH_BASE_SIZE = 8;
 const NSH_CONTEXT_SIZE = 16;

@@ -115,7 +115,7 @@ const BASE: Readonly<Record<string, string>> = {
  * Their trace as it would be without the faults of OVS 3.1 that differences.md lists, where ours shows it so: a megaflow of ours
  * may look at more, in these fields, and at no less. (The protocol or opcode of a header that is written; the label entry that is
  * written, whole; the priority of a priority tag that NORMAL sends on; a tag that is taken off and put on again; the mark or label that
- * a connection's are moved from; the metadata type of an NSH whose context is written.)
+ * a connection's are moved from.)
  */
 export function mendTrace(theirs: string, ours: string): string {
   const lines = ours.match(/^Megaflow: .*$/gm) ?? [];
@@ -149,8 +149,6 @@ const MORE = [
   /^(dl_vlan|dl_vlan_pcp|vlan_tci)=/,
   /^ct_mark=/,
   /^ct_label=/,
-  /^nsh_mdtype=/,
-  /^nsh_c\d=/, // which stand in a megaflow's text where the type does
 ];
 const EXACT = (1n << 128n) - 1n;
 
