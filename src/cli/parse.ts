@@ -16,8 +16,9 @@ const PORT_ANY = 0xffff;
 const CHUNK_LENGTH = 1 << 16;
 
 const HELP = `
-The capture may be pcap (microseconds or nanoseconds) or pcapng, plain or gzip; - is standard input. Two VLAN tags are
-read. A frame that the capture's snaplen cut is taken for what is there of it, which may be too little for its headers.
+The capture may be pcap (microseconds or nanoseconds) or pcapng, plain or gzip; - is standard input. Its frames are
+Ethernet's, or a Linux cooked capture's (v1, of tcpdump -i any), which have no destination address. Two VLAN tags are read.
+A frame that the capture's snaplen cut is taken for what is there of it, which may be too little for its headers.
 
 Exit status: 0 done; 1 not all was done: a capture could not be read to its end (the frames before that place are printed), or
 not at all; 2 nothing could be done.
@@ -70,7 +71,7 @@ export async function parseCaptures(
 }
 
 async function printCapture(path: string, printer: FlowPrinter): Promise<void> {
-  const reader = await CaptureReader.open(path);
+  const reader = await CaptureReader.open(path, { takesCooked: true });
   try {
     for (let batch = await reader.next(); batch !== null; batch = await reader.next())
       await printer.print(batch);

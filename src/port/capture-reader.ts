@@ -11,6 +11,11 @@ import { BLOCK_SECTION, PcapngDecoder } from "./pcapng.ts";
 const GZIP_ID1 = 0x1f;
 const GZIP_ID2 = 0x8b;
 
+export interface CaptureReaderOptions {
+  /** Linux cooked captures are taken too (cooked.ts); as a rule only Ethernet is. */
+  readonly takesCooked?: boolean;
+}
+
 /**
  * A capture being read. Memory: the window (1 MiB), the batch's arrays (under 300 KiB) and, for gzip, what zlib holds.
  *
@@ -28,8 +33,11 @@ export class CaptureReader {
   /** The gzip stream's trouble, reported once all before it has been delivered. */
   #gzipError: GzipError | null = null;
 
-  private constructor(path: string, source: ByteSource) {
+  readonly #takesCooked: boolean;
+
+  private constructor(path: string, source: ByteSource, { takesCooked = false }: CaptureReaderOptions) {
     this.path = path;
+    this.#takesCooked = takesCooked;
     this.#source = source;
     const data = new Uint8Array(WINDOW_SIZE);
     this.#window = { data, view: new DataView(data.buffer), start: 0, end: 0, origin: 0 };
@@ -37,13 +45,17 @@ export class CaptureReader {
   }
 
   /** Opens the capture and reads far enough to know its format. */
-  static async open(path: string): Promise<CaptureReader> {
-    return CaptureReader.over(openByteSource(path), path);
+  static async open(path: string, options: CaptureReaderOptions = {}): Promise<CaptureReader> {
+    return CaptureReader.over(openByteSource(path), path, options);
   }
 
   /** As open(), over bytes from anywhere; `path` names them in errors. */
-  static async over(source: ByteSource, path: string): Promise<CaptureReader> {
-    const reader = new CaptureReader(path, source);
+  static async over(
+    source: ByteSource,
+    path: string,
+    options: CaptureReaderOptions = {},
+  ): Promise<CaptureReader> {
+    const reader = new CaptureReader(path, source, options);
     try {
       await reader.#detect();
     } catch (error) {
@@ -128,8 +140,8 @@ export class CaptureReader {
       throw captureError(0, `${window.end} bytes are no capture: wanted a pcap or pcapng header`);
     }
     const magic = window.view.getUint32(0, true);
-    if (isPcapMagic(magic)) this.#decoder = new PcapDecoder(magic);
-    else if (magic === BLOCK_SECTION) this.#decoder = new PcapngDecoder();
+    if (isPcapMagic(magic)) this.#decoder = new PcapDecoder(magic, this.#takesCooked);
+    else if (magic === BLOCK_SECTION) this.#decoder = new PcapngDecoder(this.#takesCooked);
     else {
       const seen = window.view.getUint32(0, false).toString(16).padStart(8, "0");
       throw captureError(0, `bad magic 0x${seen}: wanted pcap, pcapng, or either in gzip`);

@@ -13,6 +13,7 @@ import {
   type Wanted,
   type Window,
 } from "./capture-decoder.ts";
+import { COOKED_EXCESS, LINKTYPE_COOKED, uncook } from "./cooked.ts";
 import type { FrameBatch } from "./frame-batch.ts";
 
 /** Magic numbers, read little-endian. */
@@ -41,10 +42,13 @@ export class PcapDecoder implements CaptureDecoder {
   readonly #little: boolean;
   /** Nanoseconds in one unit of a record's fraction. */
   readonly #scale: number;
+  readonly #takesCooked: boolean;
+  #isCooked = false;
   #headerRead = false;
 
   /** `magic`: the first four bytes, read little-endian; isPcapMagic() holds. */
-  constructor(magic: number) {
+  constructor(magic: number, takesCooked = false) {
+    this.#takesCooked = takesCooked;
     this.#little = magic === PCAP_MAGIC_MICRO || magic === PCAP_MAGIC_NANO;
     this.#scale = magic === PCAP_MAGIC_MICRO || magic === MAGIC_MICRO_SWAPPED ? 1000 : 1;
   }
@@ -65,7 +69,9 @@ export class PcapDecoder implements CaptureDecoder {
     if (major !== 2 || minor < 4)
       throw captureError(at + 4, `pcap version ${major}.${minor}, but wanted 2.4`);
     const linktype = view.getUint32(start + 20, this.#little) & 0x03ff_ffff;
-    if (linktype !== LINKTYPE_ETHERNET) throw captureError(at + 20, linktypeMessage(linktype));
+    this.#isCooked = this.#takesCooked && linktype === LINKTYPE_COOKED;
+    if (linktype !== LINKTYPE_ETHERNET && !this.#isCooked)
+      throw captureError(at + 20, linktypeMessage(linktype));
     window.start = start + PCAP_HEADER_SIZE;
     this.#headerRead = true;
   }
@@ -81,6 +87,7 @@ export class PcapDecoder implements CaptureDecoder {
     let at = window.start;
     let wantedBytes = 0;
     let wantedWhat = "";
+    const cooked = this.#isCooked ? COOKED_EXCESS : 0;
     while (count < room && at < end) {
       if (end - at < PCAP_RECORD_SIZE) {
         wantedBytes = PCAP_RECORD_SIZE;
@@ -107,9 +114,16 @@ export class PcapDecoder implements CaptureDecoder {
         seconds += Math.floor(nanoseconds / NANOSECONDS);
         nanoseconds %= NANOSECONDS;
       }
-      offset[count] = at + PCAP_RECORD_SIZE;
-      length[count] = captured;
-      wireLength[count] = Math.max(original, captured);
+      if (cooked > 0) {
+        const wrong = uncook(window.data, at + PCAP_RECORD_SIZE, captured);
+        if (wrong !== null) {
+          if (count > 0) break;
+          throw captureError(window.origin + at + PCAP_RECORD_SIZE, wrong);
+        }
+      }
+      offset[count] = at + PCAP_RECORD_SIZE + cooked;
+      length[count] = captured - cooked;
+      wireLength[count] = Math.max(original, captured) - cooked;
       sec[count] = seconds;
       nsec[count] = nanoseconds;
       count++;

@@ -15,6 +15,7 @@ import {
   WINDOW_SIZE,
   type Window,
 } from "./capture-decoder.ts";
+import { COOKED_EXCESS, LINKTYPE_COOKED, uncook } from "./cooked.ts";
 import type { FrameBatch } from "./frame-batch.ts";
 import { TimestampUnit } from "./timestamp-unit.ts";
 
@@ -63,6 +64,11 @@ export class PcapngDecoder implements CaptureDecoder {
   #trailer = 0;
   #lastSec = 0;
   #lastNsec = 0;
+  readonly #takesCooked: boolean;
+
+  constructor(takesCooked = false) {
+    this.#takesCooked = takesCooked;
+  }
 
   decode(window: Window, batch: FrameBatch): void {
     this.wanted.bytes = 0;
@@ -194,9 +200,11 @@ export class PcapngDecoder implements CaptureDecoder {
     if (from === null) return false;
     const captured = view.getUint32(start + 20, little);
     if (!this.#fits(captured, total - 32, start + 20, window, batch)) return false;
+    if (!this.#uncook(from, start + 28, captured, window, batch)) return false;
     from.unit.convert(view.getUint32(start + 12, little), view.getUint32(start + 16, little));
     this.#addFrame(
       batch,
+      from,
       start + 28,
       captured,
       view.getUint32(start + 24, little),
@@ -213,7 +221,8 @@ export class PcapngDecoder implements CaptureDecoder {
     const original = view.getUint32(start + 8, this.#little);
     const captured = from.snaplen === 0 ? original : Math.min(original, from.snaplen);
     if (!this.#fits(captured, total - 16, start + 8, window, batch)) return false;
-    this.#addFrame(batch, start + 12, captured, original, this.#lastSec, this.#lastNsec);
+    if (!this.#uncook(from, start + 12, captured, window, batch)) return false;
+    this.#addFrame(batch, from, start + 12, captured, original, this.#lastSec, this.#lastNsec);
     return true;
   }
 
@@ -228,7 +237,8 @@ export class PcapngDecoder implements CaptureDecoder {
       );
       return null;
     }
-    if (found.linktype !== LINKTYPE_ETHERNET) {
+    const isCooked = this.#takesCooked && found.linktype === LINKTYPE_COOKED;
+    if (found.linktype !== LINKTYPE_ETHERNET && !isCooked) {
       this.#fail(batch, window.origin + at, `interface ${id} has ${linktypeMessage(found.linktype)}`);
       return null;
     }
@@ -253,8 +263,15 @@ export class PcapngDecoder implements CaptureDecoder {
     return true;
   }
 
+  #uncook(from: Interface, at: number, captured: number, window: Window, batch: FrameBatch): boolean {
+    if (from.linktype !== LINKTYPE_COOKED) return true;
+    const wrong = uncook(window.data, at, captured);
+    return wrong === null || this.#fail(batch, window.origin + at, wrong);
+  }
+
   #addFrame(
     batch: FrameBatch,
+    from: Interface,
     at: number,
     captured: number,
     original: number,
@@ -262,9 +279,10 @@ export class PcapngDecoder implements CaptureDecoder {
     nsec: number,
   ): void {
     const i = batch.count++;
-    batch.offset[i] = at;
-    batch.length[i] = captured;
-    batch.wireLength[i] = Math.max(original, captured);
+    const cooked = from.linktype === LINKTYPE_COOKED ? COOKED_EXCESS : 0;
+    batch.offset[i] = at + cooked;
+    batch.length[i] = captured - cooked;
+    batch.wireLength[i] = Math.max(original, captured) - cooked;
     batch.sec[i] = sec;
     batch.nsec[i] = nsec;
     this.#lastSec = sec;

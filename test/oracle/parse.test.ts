@@ -3,8 +3,8 @@
 //
 // parse-pcap's quirks: in_port is ANY; two VLAN tags are read; an empty record ends the file, so that there is none here.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -141,5 +141,44 @@ test("ofproto/trace reads a frame as our parser with one VLAN tag does", { skip:
     }
   } finally {
     await ovs.stop();
+  }
+});
+
+test("Linux cooked captures are read as parse-pcap reads them", { skip: ovsSkip }, async () => {
+  const dir = mkdtempSync(join(tmpdir(), "megaflow-parse-"));
+  try {
+    const records = [...FRAMES.values()]
+      .filter((frame) => frame.length >= 14)
+      .map((frame, i) => {
+        const header = Buffer.from([0, i % 5, 0, 1, 0, 6, ...frame.subarray(6, 12), 0, 0]);
+        return Buffer.concat([header, frame.subarray(12)]);
+      });
+    const parse = async (name: string, more: readonly Buffer[]) => {
+      const path = join(dir, name);
+      const writer = CaptureWriter.open(path);
+      for (const bytes of [...records, ...more]) writer.write(1, 0, bytes, 0, bytes.length, bytes.length);
+      writer.close();
+      const capture = readFileSync(path);
+      capture.writeUInt32LE(113, 20);
+      writeFileSync(path, capture);
+      const out = new PassThrough();
+      const printed = text(out);
+      const status = await parseCaptures([path], out, new PassThrough());
+      out.end();
+      const real = spawnSync("ovs-ofctl", ["parse-pcap", path], { encoding: "utf8" });
+      return { status, printed: await printed, real };
+    };
+    const whole = await parse("cooked.pcap", []);
+    assert.equal(whole.status, 0);
+    assert.equal(whole.printed, whole.real.stdout);
+    // From a device without Ethernet addresses; without a whole header.
+    for (const bad of [Buffer.alloc(40), Buffer.alloc(15, 6)]) {
+      const cut = await parse("bad.pcap", [bad, ...records]);
+      assert.equal(cut.status, 1);
+      assert.notEqual(cut.real.status, 0);
+      assert.equal(cut.printed, whole.printed);
+    }
+  } finally {
+    rmSync(dir, { recursive: true });
   }
 });
