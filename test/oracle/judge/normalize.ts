@@ -118,12 +118,35 @@ const BASE: Readonly<Record<string, string>> = {
  * a connection's are moved from.)
  */
 export function mendTrace(theirs: string, ours: string): string {
-  const lines = ours.match(/^Megaflow: .*$/gm) ?? [];
+  const mended = mendLines(theirs, ours, /^Megaflow: .*$/gm, looksAtMore);
+  return /\bnsh_mdtype=(?!1,)/.test(theirs)
+    ? mendLines(mended, ours, /^Datapath actions: .*$/gm, setsNoContext)
+    : mended;
+}
+
+/** Their lines, but ours where `mends` holds of the two in one place. */
+function mendLines(
+  theirs: string,
+  ours: string,
+  which: RegExp,
+  mends: (ours: string, theirs: string) => boolean,
+): string {
+  const lines = ours.match(which) ?? [];
   let i = 0;
-  return theirs.replace(/^Megaflow: .*$/gm, (line) => {
-    const mended = lines[i++];
-    return mended !== undefined && looksAtMore(mended, line) ? mended : line;
+  return theirs.replace(which, (line) => {
+    const other = lines[i++];
+    return other !== undefined && mends(other, line) ? other : line;
   });
+}
+
+/** Ours sets the context of an NSH header that has none, which does nothing (differences.md, 10). */
+function setsNoContext(ours: string, theirs: string): boolean {
+  const nothing = /(,?)set\(nsh\([^()]*\)\)(,?)/g;
+  const rest = (line: string) =>
+    line
+      .replace(nothing, (_, before: string, after: string) => (before !== "" && after !== "" ? "," : ""))
+      .replace(/: $/, ": drop");
+  return rest(ours) === theirs;
 }
 
 function looksAtMore(ours: string, theirs: string): boolean {
