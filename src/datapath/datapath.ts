@@ -9,6 +9,7 @@ import * as abi from "./abi.ts";
 import type { Userspace } from "./action.ts";
 import { Answers } from "./answer.ts";
 import type { Kernel, KernelLoader } from "./kernel.ts";
+import { KernelMiss } from "./kernel-miss.ts";
 import { isNarrower, MaskLimit } from "./mask-limit.ts";
 import type { Megaflow } from "./megaflow.ts";
 import { MegaflowTable } from "./megaflow-table.ts";
@@ -16,7 +17,7 @@ import { ProgramEncoder } from "./program.ts";
 import { type Stale, StaleFilter } from "./stale.ts";
 import { ARENA_BYTES, MEGAFLOWS_MAX, startKernel } from "./start-kernel.ts";
 import type { Twins } from "./twins.ts";
-import type { DropInfo, FlowStats, Miss, Translation, UpcallHandler } from "./upcall.ts";
+import type { DropInfo, FlowStats, Translation, UpcallHandler } from "./upcall.ts";
 
 export interface DatapathOptions {
   /** False sends every lookup to the pipeline. */
@@ -119,7 +120,9 @@ export class Datapath {
     DropInfo["table"],
     Map<DropInfo["cookie"], Map<DropInfo["reason"], number>>
   >();
-  readonly #missFlow = new Flow();
+  readonly #miss: KernelMiss;
+  #mask: Flow | null = null;
+  #maskWords: Uint32Array = new Uint32Array(0);
   readonly #keyOut = new Flow();
   readonly #revalidated = new Flow();
   readonly #revalidatedMask = new Flow();
@@ -168,6 +171,7 @@ export class Datapath {
       program: x.programAt(),
       arena: x.arenaAt(),
     };
+    this.#miss = new KernelMiss(this.kernel, this.#at.pkt, this.#at.key);
     this.#programWords = new Uint32Array(this.kernel.memory.buffer, this.#at.program, abi.PROGRAM_WORDS_MAX);
     this.#encoder = new ProgramEncoder(this.#programWords, (userspace) => this.#indexOf(userspace));
   }
@@ -485,18 +489,10 @@ export class Datapath {
 
   #answer(): number {
     const { kernel } = this;
-    const pkt = this.#at.pkt;
-    const words = kernel.words;
-    const flow = this.#missFlow;
-    flow.words.fill(0, KEY_WORDS);
-    const key = this.#at.key >>> 2;
-    for (let i = 0; i < KEY_WORDS; i++) flow.words[i] = words[key + i]!;
-    const ptr = words[pkt >>> 2]!;
-    const length = words[(pkt + 4) >>> 2]!;
-    const wireLen = words[(pkt + 8) >>> 2]!;
-    const nowMs = words[(pkt + 40) >>> 2]! + words[(pkt + 44) >>> 2]! * 0x100000000;
-    const miss: Miss = { flow, frame: kernel.bytes.subarray(ptr, ptr + length), wireLen, nowMs };
-    const tcpFlags = flow.get16(O_TCP_FLAGS); // or an ND option's type, as in OVS
+    const miss = this.#miss;
+    miss.read();
+    const { nowMs, wireLen } = miss;
+    const tcpFlags = miss.flow.get16(O_TCP_FLAGS); // or an ND option's type, as in OVS
     const translation = this.#handler.upcall(miss);
     const first = { packets: 1, bytes: wireLen, usedMs: nowMs, tcpFlags };
     translation.owner.credit(first);
@@ -516,14 +512,14 @@ export class Datapath {
     const nowMs = first.usedMs;
     if (this.megaflows.size >= this.#megaflowsMax) this.#evict(nowMs);
     const { kernel } = this;
-    const { keyIn, maskIn, key, program } = this.#at;
+    const { keyIn, key, program } = this.#at;
     kernel.bytes.copyWithin(keyIn, key, key + KEY_SIZE);
-    kernel.bytes.set(translation.wildcards.bytes.subarray(0, KEY_SIZE), maskIn);
+    this.#writeMask(translation.wildcards);
     let at: number = kernel.exports.megaflowInsert(program, count);
     if (at === 0) return 0;
     const narrowed = this.#masks.exceeds(at);
     if (narrowed) {
-      kernel.bytes.set(this.#masks.narrowed(at, translation.wildcards).bytes.subarray(0, KEY_SIZE), maskIn);
+      this.#writeMask(this.#masks.narrowed(at, translation.wildcards));
       kernel.exports.megaflowRemove(at);
       at = kernel.exports.megaflowInsert(program, count);
       if (at === 0) return 0;
@@ -535,6 +531,15 @@ export class Datapath {
     this.#depend(slot, null, translation.dependencies);
     this.#twins?.join(this.megaflows.get(slot), this, first);
     return at;
+  }
+
+  /** Leaves the mask of the next megaflow where the kernel looks for it. The view of it is kept: the pipeline has one place for its masks. */
+  #writeMask(mask: Flow): void {
+    if (mask !== this.#mask) {
+      this.#mask = mask;
+      this.#maskWords = mask.words.subarray(0, KEY_WORDS);
+    }
+    this.kernel.words.set(this.#maskWords, this.#at.maskIn >>> 2);
   }
 
   /** Makes room: a tenth of the megaflows goes, those unused the longest. */

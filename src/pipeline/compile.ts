@@ -72,6 +72,13 @@ export const S_DEC_NSH_TTL = 43;
 export const S_DELETE_FIELD = 44;
 export const S_MOD_TP = 40; //        mod_tp_src, mod_tp_dst: what they look at depends on the frame
 
+/** A move of `count` bytes of the flow. */
+export interface ByteMove {
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+}
+
 /** One compiled action. Every step has every field, so that all have one shape. */
 export class Step {
   readonly code: number;
@@ -91,6 +98,8 @@ export class Step {
   readonly src: Subfield | null;
   readonly dst: Subfield | null;
   readonly dstPrereq: number;
+  /** Of a move of whole bytes, where these are; null for others. */
+  readonly bytes: ByteMove | null;
   /** The steps inside a clone, a ct's exec, write_actions. */
   readonly sub: readonly Step[];
   /** The name for "unmet prerequisites". */
@@ -112,6 +121,7 @@ export class Step {
     this.src = more.src ?? null;
     this.dst = more.dst ?? null;
     this.dstPrereq = more.dstPrereq ?? PRE_NONE;
+    this.bytes = more.bytes ?? null;
     this.sub = more.sub ?? NO_STEPS;
     this.fieldName = more.fieldName ?? "";
     this.cookie = more.cookie ?? 0n;
@@ -180,6 +190,7 @@ function compileAction(action: Action): Step {
         dst: checkPlace(action.dst),
         prereq: prerequisiteOf(action.src.field),
         dstPrereq: prerequisiteOf(action.dst.field),
+        bytes: byteMove(action.src, action.dst),
         header: isHeader(action.dst.field),
       });
     case "push":
@@ -274,6 +285,36 @@ function checkPlace(sf: Subfield): Subfield {
 
 function checkField(field: Field): void {
   assert(field.size !== 0, "a tunnel option has its place by now");
+}
+
+/** The move as one of bytes that do not overlap; null when it is none. */
+function byteMove(src: Subfield, dst: Subfield): ByteMove | null {
+  const from = byteAt(src);
+  const to = byteAt(dst);
+  const count = dst.bits / 8;
+  if (from < 0 || to < 0 || src.bits !== dst.bits || Math.abs(from - to) < count) return null;
+  return { from, to, count };
+}
+
+/** The first byte of a subfield of whole bytes that hold nothing else; -1 for any other. */
+function byteAt({ field, ofs, bits }: Subfield): number {
+  const low = field.shift + ofs;
+  const isPlain =
+    field.form !== "of_port" && field.form !== "of_port_oxm" && field.option < 0 && field !== NW_TOS;
+  if (!isPlain || low % 8 !== 0 || bits % 8 !== 0) return -1;
+  const at = field.offset + field.size - (low + bits) / 8;
+  return at < field.offset ? -1 : at;
+}
+
+/** Does a move, and notes that both places were looked at. */
+export function moveBytes({ from, to, count }: ByteMove, flow: Flow, wc: Flow): void {
+  const f = flow.bytes;
+  const w = wc.bytes;
+  for (let i = 0; i < count; i++) {
+    f[to + i] = f[from + i]!;
+    w[to + i] = 0xff;
+    w[from + i] = 0xff;
+  }
 }
 
 /** Whether a change of the field must reach the frame by a datapath action. Tunnel fields count when they are sent. */

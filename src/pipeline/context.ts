@@ -86,6 +86,10 @@ export interface Host {
   refreshLearned(mod: FlowMod, nowMs: number): boolean;
 }
 
+export interface FrameSource {
+  readonly frame: Uint8Array;
+}
+
 /** A recirculation that a trace has still to follow. */
 export interface PendingRecirc {
   readonly flow: Flow;
@@ -109,7 +113,8 @@ export class Context implements PendingHeaders {
   actions: DatapathAction[] = [];
   owner!: Owner;
 
-  frame: Uint8Array | null = null;
+  /** Where to find the frame; null when there is none. */
+  source: FrameSource | null = null;
   wireLen = 0;
   nowMs = 0;
   sideEffects = false;
@@ -184,7 +189,7 @@ export class Context implements PendingHeaders {
     this.wc.clear();
     this.actions = [];
     this.owner = new Owner(this.host.tables);
-    this.frame = null;
+    this.source = null;
     this.wireLen = 0;
     this.nowMs = nowMs;
     this.sideEffects = false;
@@ -223,6 +228,11 @@ export class Context implements PendingHeaders {
     if (this.actionSet.length > 0) this.actionSet = [];
     this.actionSetHasGroup = false;
     this.inActionSet = false;
+  }
+
+  /** The frame's bytes; a view that is made only when asked for. */
+  get frame(): Uint8Array | null {
+    return this.source === null ? null : this.source.frame;
   }
 
   /** Reports to the trace. Callers that have to build a text look at `trace` first. */

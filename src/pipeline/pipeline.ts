@@ -129,7 +129,7 @@ export class Pipeline implements UpcallHandler, Host {
   upcall(miss: Miss): Translation {
     const ctx = this.#ctx;
     ctx.reset(miss.flow, miss.nowMs, null);
-    ctx.frame = miss.frame;
+    ctx.source = miss;
     ctx.wireLen = miss.wireLen;
     ctx.sideEffects = true;
     translate(ctx);

@@ -72,7 +72,8 @@ function traceOne(ctx: Context, given: Flow, request: TraceRequest, pending: Pen
   ctx.reset(given, request.nowMs, nodes);
   ctx.pending = pending;
   ctx.spelling = request.spelling ?? "given";
-  ctx.frame = request.frame;
+  const { frame } = request;
+  ctx.source = frame === null ? null : { frame };
   ctx.wireLen = request.frame?.length ?? 0;
   ctx.sideEffects = request.frame !== null;
   const initial = given.clone();

@@ -498,9 +498,13 @@ function move(ctx: Context, step: S.Step): void {
   const src = step.src!;
   const dst = step.dst!;
   if (prerequisiteMet(step.dstPrereq, flow, wc) && prerequisiteMet(step.prereq, flow, wc)) {
-    maskSubfield(wc, dst);
-    maskSubfield(wc, src);
-    copySubfield(flow, src, flow, dst);
+    if (step.bytes !== null) {
+      S.moveBytes(step.bytes, flow, wc);
+    } else {
+      maskSubfield(wc, dst);
+      maskSubfield(wc, src);
+      copySubfield(flow, src, flow, dst);
+    }
     if (step.header) ctx.dirty = true;
   }
   if (ctx.trace !== null) reportSubfield(ctx, dst);
