@@ -59,6 +59,8 @@ export const MF_TAG = 56;
 export const MF_SLOT = 60;
 export const MF_KEY = 64;
 export const NO_QUICK_PORT = 0xffffffff;
+/** Megaflows that the kernel removes in one call. */
+export const LIST_IN_MAX = 1024;
 
 // --- subtable: the megaflows of one mask -----------------------------------------------------------------------------
 //   0 blocks u32 (how many of the key it has; the first six always) | 4 buckets - 1 u32

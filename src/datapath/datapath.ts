@@ -115,6 +115,7 @@ export class Datapath {
   readonly #userspace: Userspace[] = [];
   readonly #userspaceIndex = new Map<string, number>();
   readonly #tags: (DropInfo | null)[] = [null];
+  #lastTag = 0;
   /** Tags by table, cookie and reason. */
   readonly #tagsByPlace = new Map<
     DropInfo["table"],
@@ -131,6 +132,7 @@ export class Datapath {
     readonly key: number;
     readonly keyIn: number;
     readonly maskIn: number;
+    readonly listIn: number;
     readonly frames: number;
     readonly verdicts: number;
     readonly descriptors: number;
@@ -165,6 +167,7 @@ export class Datapath {
       key: x.keyAt(),
       keyIn: x.keyInAt(),
       maskIn: x.maskInAt(),
+      listIn: x.listInAt(),
       frames: x.framesAt(),
       verdicts: x.verdictsAt(),
       descriptors: x.descriptorsAt(),
@@ -377,30 +380,36 @@ export class Datapath {
 
   /** Pushes what the megaflows counted since the last time to whom it belongs. */
   pushStats(): void {
-    for (const megaflow of this.megaflows.values()) megaflow.pushStats(this.kernel);
+    for (const megaflow of this.megaflows.values()) megaflow.pushStats();
   }
 
   /** Pushes a megaflow's statistics and takes it out of the cache. */
-  remove(megaflow: Megaflow): void {
-    megaflow.pushStats(this.kernel);
-    this.#twins?.leave(megaflow, this);
-    const { at, answer } = megaflow;
-    this.#depend(megaflow.slot, answer.dependencies, null);
-    this.megaflows.delete(megaflow.slot);
-    this.#answers.release(answer);
-    this.#masks.remove(at);
+  remove({ slot, at }: Megaflow): void {
+    this.#forget(slot);
     this.kernel.exports.megaflowRemove(at);
+  }
+
+  /** What remove() does outside the kernel. */
+  #forget(slot: number): void {
+    const { megaflows } = this;
+    megaflows.pushStats(slot);
+    this.#twins?.leave(slot, this);
+    const answer = megaflows.answers[slot]!;
+    if (answer.dependencies !== null) this.#depend(slot, answer.dependencies, null);
+    this.#masks.remove(megaflows.at[slot]!);
+    this.#answers.release(answer);
+    megaflows.delete(slot);
   }
 
   /** Removes megaflows not used for `idleMs`. */
   expire(nowMs: number, idleMs: number): void {
     for (const megaflow of this.megaflows.values()) {
-      if (this.#lastUsedMs(megaflow) + idleMs <= nowMs) this.remove(megaflow);
+      if (this.#lastUsedMs(megaflow.slot) + idleMs <= nowMs) this.remove(megaflow);
     }
   }
 
-  #lastUsedMs(megaflow: Megaflow): number {
-    return this.#twins?.lastUsedMs(megaflow, this) ?? megaflow.lastUsedMs(this.kernel);
+  #lastUsedMs(slot: number): number {
+    return this.#twins?.lastUsedMs(slot, this) ?? this.megaflows.lastUsedMs(slot);
   }
 
   /**
@@ -422,7 +431,7 @@ export class Datapath {
   revalidateOne(megaflow: Megaflow, translate: (key: Flow) => Translation | null): void {
     const key = this.#revalidated;
     const mask = this.#revalidatedMask;
-    megaflow.pushStats(this.kernel);
+    megaflow.pushStats();
     megaflow.read(this.kernel, key, mask);
     const again = translate(key);
     if (again === null || !again.cacheable || !isSameMask(megaflow, mask, again.wildcards)) {
@@ -545,9 +554,21 @@ export class Datapath {
   /** Makes room: a tenth of the megaflows goes, those unused the longest. */
   #evict(nowMs: number): void {
     const count = Math.ceil(this.megaflows.size / 10);
-    const goers = this.megaflows.leastUsed(count, (megaflow) => this.#lastUsedMs(megaflow));
-    for (const megaflow of goers) this.remove(megaflow);
+    const slots = this.megaflows.leastUsed(count, (slot) => this.#lastUsedMs(slot));
+    for (let from = 0; from < count; from += abi.LIST_IN_MAX)
+      this.#removeAll(slots.subarray(from, Math.min(count, from + abi.LIST_IN_MAX)));
     assert(this.megaflows.size < this.#megaflowsMax || nowMs < 0, "eviction makes room");
+  }
+
+  /** Removes at most LIST_IN_MAX megaflows: one call into the kernel. */
+  #removeAll(slots: Int32Array): void {
+    const { words } = this.kernel;
+    const list = this.#at.listIn >>> 2;
+    for (let i = 0; i < slots.length; i++) {
+      words[list + i] = this.megaflows.at[slots[i]!]!;
+      this.#forget(slots[i]!);
+    }
+    this.kernel.exports.megaflowRemoveMany(slots.length);
   }
 
   #indexOf(userspace: Userspace): number {
@@ -564,12 +585,16 @@ export class Datapath {
 
   #tag(info: DropInfo | null): number {
     if (info === null) return 0;
+    const last = this.#tags[this.#lastTag]!;
+    if (last?.table === info.table && last.cookie === info.cookie && last.reason === info.reason)
+      return this.#lastTag;
     let cookies = this.#tagsByPlace.get(info.table);
     if (cookies === undefined) this.#tagsByPlace.set(info.table, (cookies = new Map()));
     let reasons = cookies.get(info.cookie);
     if (reasons === undefined) cookies.set(info.cookie, (reasons = new Map()));
     let tag = reasons.get(info.reason);
     if (tag === undefined) reasons.set(info.reason, (tag = this.#tags.push(info) - 1));
+    this.#lastTag = tag;
     return tag;
   }
 

@@ -9,11 +9,20 @@ import type { Kernel } from "./kernel.ts";
 
 const BLOCK_WORDS = BLOCK_SIZE / 4;
 
+/** How many megaflows of a port have a mask. */
+interface Count {
+  readonly port: number;
+  readonly subtable: number;
+  megaflows: number;
+}
+
 export class MaskLimit {
   readonly #kernel: Kernel;
   readonly #max: number;
   /** Per input port, as the masked key has it: its subtables (addresses; a subtable is a mask), and its megaflows in each. */
-  readonly #ports = new Map<number, Map<number, number>>();
+  readonly #ports = new Map<number, Map<number, Count>>();
+  /** The count asked for last: megaflows of one mask come and go together. */
+  #last: Count | null = null;
   readonly #mask = new Flow();
 
   /** `max`: masks per input port. */
@@ -24,31 +33,40 @@ export class MaskLimit {
 
   /** Whether the megaflow's mask is one too many for its port. */
   exceeds(at: number): boolean {
-    const masks = this.#ports.get(this.#port(at));
-    return masks !== undefined && masks.size >= this.#max && !masks.has(this.#subtable(at));
+    const port = this.#port(at);
+    const subtable = this.#subtable(at);
+    if (this.#last?.port === port && this.#last.subtable === subtable) return false;
+    const masks = this.#ports.get(port);
+    return masks !== undefined && masks.size >= this.#max && !masks.has(subtable);
   }
 
   /** Counts a megaflow that stays. */
   add(at: number): void {
     const port = this.#port(at);
-    let masks = this.#ports.get(port);
-    if (masks === undefined) {
-      masks = new Map();
-      this.#ports.set(port, masks);
-    }
     const subtable = this.#subtable(at);
-    masks.set(subtable, (masks.get(subtable) ?? 0) + 1);
+    this.#countOf(port, subtable).megaflows++;
   }
 
   /** Counts out a megaflow, before the kernel removes it. */
   remove(at: number): void {
     const port = this.#port(at);
-    const masks = this.#ports.get(port)!;
     const subtable = this.#subtable(at);
-    const left = masks.get(subtable)! - 1;
-    if (left > 0) masks.set(subtable, left);
-    else masks.delete(subtable);
+    if (--this.#countOf(port, subtable).megaflows > 0) return;
+    this.#last = null;
+    const masks = this.#ports.get(port)!;
+    masks.delete(subtable);
     if (masks.size === 0) this.#ports.delete(port);
+  }
+
+  #countOf(port: number, subtable: number): Count {
+    const last = this.#last;
+    if (last !== null && last.port === port && last.subtable === subtable) return last;
+    let masks = this.#ports.get(port);
+    if (masks === undefined) this.#ports.set(port, (masks = new Map()));
+    let count = masks.get(subtable);
+    if (count === undefined) masks.set(subtable, (count = { port, subtable, megaflows: 0 }));
+    this.#last = count;
+    return count;
   }
 
   /** The mask to have in place of that of megaflow `at`, whose port is at its limit; valid until the next call. */

@@ -73,10 +73,13 @@ test(`the least used are those that sorting puts first (SEED=${SEED})`, () => {
     }
     for (const { slot } of [...megaflows.values()])
       if (megaflows.size > 1 && rng.below(5) === 0) megaflows.delete(slot);
-    const used = (m: Megaflow): number => usedMs[numbers([m])[0]!]!;
-    const sorted = [...megaflows.values()].sort((a, b) => used(a) - used(b) || a.createdMs - b.createdMs);
+    const used = (slot: number): number => usedMs[numbers([megaflows.get(slot)])[0]!]!;
+    const sorted = [...megaflows.values()].sort(
+      (a, b) => used(a.slot) - used(b.slot) || a.createdMs - b.createdMs,
+    );
     const wanted = 1 + rng.below(megaflows.size);
-    const found = numbers(megaflows.leastUsed(wanted, used)).sort((a, b) => a - b);
+    const least = Array.from(megaflows.leastUsed(wanted, used), (slot) => megaflows.get(slot));
+    const found = numbers(least).sort((a, b) => a - b);
     const expected = numbers(sorted.slice(0, wanted)).sort((a, b) => a - b);
     assert.deepEqual(found, expected, `round ${round}`);
   }

@@ -7,7 +7,7 @@
 import * as abi from "./abi.ts";
 import type { Answer } from "./answer.ts";
 import type { Kernel } from "./kernel.ts";
-import { Megaflow } from "./megaflow.ts";
+import { Megaflow, readStats } from "./megaflow.ts";
 
 const NONE = -1;
 const SLOTS_MIN = 64;
@@ -85,32 +85,62 @@ export class MegaflowTable {
       if (this.at[slot] !== 0) yield new Megaflow(this, slot);
   }
 
-  /** The `count` that were not used for the longest time, as `lastUsedMs` has it (no earlier than made); of equals the older ones. */
-  leastUsed(count: number, lastUsedMs: (megaflow: Megaflow) => number): Megaflow[] {
+  /** When a frame last hit it, or when it was made. */
+  lastUsedMs(slot: number): number {
+    const { words } = this.kernel;
+    const at = (this.at[slot]! + abi.MF_USED) >>> 2;
+    return words[at]! + words[at + 1]! * 0x100000000 || this.createdMs[slot]!;
+  }
+
+  /** Gives its owner what it counted since the last time. */
+  pushStats(slot: number): void {
+    const { words } = this.kernel;
+    const at = this.at[slot]!;
+    const packets =
+      words[(at + abi.MF_PACKETS) >>> 2]! + words[(at + abi.MF_PACKETS + 4) >>> 2]! * 0x100000000;
+    if (packets === this.pushedPackets[slot]) return;
+    const stats = readStats(this.kernel, at);
+    const before = { packets: this.pushedPackets[slot]!, bytes: this.pushedBytes[slot]! };
+    this.pushedPackets[slot] = stats.packets;
+    this.pushedBytes[slot] = stats.bytes;
+    this.answers[slot]!.owner.credit({
+      ...stats,
+      packets: stats.packets - before.packets,
+      bytes: stats.bytes - before.bytes,
+    });
+  }
+
+  /** The slots of the `count` that were not used for the longest time, as `lastUsedMs` has it (no earlier than made); of equals the older. */
+  leastUsed(count: number, lastUsedMs: (slot: number) => number): Int32Array {
     const oldest = this.#oldestUnused(count, lastUsedMs);
     if (oldest !== null) return oldest;
-    const all = [...this.values()];
+    const slots = new Int32Array(this.size);
     const usedMs = new Float64Array(this.at.length);
-    for (const megaflow of all) usedMs[megaflow.slot] = lastUsedMs(megaflow);
-    all.sort((a, b) => usedMs[a.slot]! - usedMs[b.slot]! || a.createdMs - b.createdMs);
-    return all.slice(0, count);
+    let slot = this.#first;
+    for (let i = 0; i < this.size; i++) {
+      slots[i] = slot;
+      usedMs[slot] = lastUsedMs(slot);
+      slot = this.#next[slot]!;
+    }
+    slots.sort((a, b) => usedMs[a]! - usedMs[b]! || this.createdMs[a]! - this.createdMs[b]!); // stable
+    return slots.subarray(0, count);
   }
 
   /**
    * The first `count` in order, when none of them was used since the next one was made: then they are the least used, and no other
    * need be looked at. So it is when every frame is an upcall, and sorting all of them would be a third of the work.
    */
-  #oldestUnused(count: number, lastUsedMs: (megaflow: Megaflow) => number): Megaflow[] | null {
+  #oldestUnused(count: number, lastUsedMs: (slot: number) => number): Int32Array | null {
     if (!this.#isInTime) return null;
-    const found: Megaflow[] = [];
+    const slots = new Int32Array(count);
     let latestMs = 0;
     let slot = this.#first;
-    for (; found.length < count; slot = this.#next[slot]!) {
-      const megaflow = new Megaflow(this, slot);
-      latestMs = Math.max(latestMs, lastUsedMs(megaflow));
-      found.push(megaflow);
+    for (let i = 0; i < count; i++) {
+      slots[i] = slot;
+      latestMs = Math.max(latestMs, lastUsedMs(slot));
+      slot = this.#next[slot]!;
     }
-    return slot === NONE || latestMs <= this.createdMs[slot]! ? found : null;
+    return slot === NONE || latestMs <= this.createdMs[slot]! ? slots : null;
   }
 
   #takeSlot(): number {

@@ -54,22 +54,12 @@ export class Megaflow {
 
   /** All it has counted. `usedMs` is 0 when it was never used. */
   stats(kernel: Kernel): FlowStats {
-    const { words, at } = { words: kernel.words, at: this.at >>> 2 };
-    const wide = (offset: number) =>
-      words[at + (offset >> 2)]! + words[at + (offset >> 2) + 1]! * 0x100000000;
-    const flags = words[at + (abi.MF_TCP_FLAGS >> 2)]!;
-    return {
-      packets: wide(abi.MF_PACKETS),
-      bytes: wide(abi.MF_BYTES),
-      usedMs: wide(abi.MF_USED),
-      tcpFlags: ((flags & 0xff) << 8) | (flags >>> 8),
-    };
+    return readStats(kernel, this.at);
   }
 
   /** When a frame last hit it, or when it was made. */
-  lastUsedMs(kernel: Kernel): number {
-    const at = (this.at + abi.MF_USED) >>> 2;
-    return kernel.words[at]! + kernel.words[at + 1]! * 0x100000000 || this.createdMs;
+  lastUsedMs(): number {
+    return this.#table.lastUsedMs(this.slot);
   }
 
   /** Counts a frame that its owner knows of already. */
@@ -89,21 +79,8 @@ export class Megaflow {
   }
 
   /** Gives its owner what it counted since the last time. */
-  pushStats(kernel: Kernel): void {
-    const { pushedPackets, pushedBytes } = this.#table;
-    const { slot } = this;
-    const at = (this.at + abi.MF_PACKETS) >>> 2;
-    if (kernel.words[at]! + kernel.words[at + 1]! * 0x100000000 === pushedPackets[slot]) return;
-    const { packets, bytes, usedMs, tcpFlags } = this.stats(kernel);
-    const stats = {
-      packets: packets - pushedPackets[slot]!,
-      bytes: bytes - pushedBytes[slot]!,
-      usedMs,
-      tcpFlags,
-    };
-    pushedPackets[slot] = packets;
-    pushedBytes[slot] = bytes;
-    this.owner.credit(stats);
+  pushStats(): void {
+    this.#table.pushStats(this.slot);
   }
 
   /** Reads the masked key and the mask out of the kernel. */
@@ -135,4 +112,18 @@ export class Megaflow {
       }
     }
   }
+}
+
+/** What the record at `at` has counted. */
+export function readStats({ words }: Kernel, at: number): FlowStats {
+  const record = at >>> 2;
+  const wide = (offset: number) =>
+    words[record + (offset >> 2)]! + words[record + (offset >> 2) + 1]! * 0x100000000;
+  const flags = words[record + (abi.MF_TCP_FLAGS >> 2)]!;
+  return {
+    packets: wide(abi.MF_PACKETS),
+    bytes: wide(abi.MF_BYTES),
+    usedMs: wide(abi.MF_USED),
+    tcpFlags: ((flags & 0xff) << 8) | (flags >>> 8),
+  };
 }

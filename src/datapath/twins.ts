@@ -39,8 +39,8 @@ export class Twins {
     else twins.set(megaflow.slot, twin);
   }
 
-  /** A megaflow goes. */
-  leave({ slot }: Megaflow, datapath: Datapath): void {
+  /** The megaflow in a slot of the datapath goes. */
+  leave(slot: number, datapath: Datapath): void {
     const twins = this.#twinOf.get(datapath)!;
     const twin = twins.get(slot)!;
     twins.delete(slot);
@@ -50,10 +50,10 @@ export class Twins {
   }
 
   /** When a frame last hit it or any that is one with it. */
-  lastUsedMs({ slot }: Megaflow, datapath: Datapath): number {
+  lastUsedMs(slot: number, datapath: Datapath): number {
     let last = 0;
-    for (const member of this.#twinOf.get(datapath)!.get(slot)!.members) {
-      last = Math.max(last, member.megaflow.lastUsedMs(member.datapath.kernel));
+    for (const { megaflow } of this.#twinOf.get(datapath)!.get(slot)!.members) {
+      last = Math.max(last, megaflow.lastUsedMs());
     }
     return last;
   }

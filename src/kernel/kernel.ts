@@ -56,11 +56,12 @@ import {
   megaflowInsert,
   megaflowOrderSize,
   megaflowRemove,
+  megaflowRemoveMany,
   probes,
   subtableAt,
   subtableCount,
 } from "./megaflow.ts";
-import { HEAP, KEY, KEY_IN, MASK_IN, PKT } from "./memory.ts";
+import { HEAP, KEY, KEY_IN, LIST_IN, MASK_IN, PKT } from "./memory.ts";
 import { meterAt, meterBytes, meterInit } from "./meter.ts";
 import { outputCount, outputInit, outputReset, outputTaken } from "./output.ts";
 import { parse } from "./parse.ts";
@@ -102,6 +103,7 @@ export {
   megaflowHits,
   megaflowInsert,
   megaflowRemove,
+  megaflowRemoveMany,
   meterAt,
   outputCount,
   outputReset,
@@ -204,6 +206,9 @@ export function keyInAt(): usize {
 }
 export function maskInAt(): usize {
   return MASK_IN;
+}
+export function listInAt(): usize {
+  return LIST_IN;
 }
 export function framesAt(): usize {
   return frames;

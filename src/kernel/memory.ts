@@ -10,6 +10,7 @@
 //   0x1e000  HASH_KEYS  random numbers, 16 bytes per key block (key.ts)
 //   0x1e400  KEY_IN     a flow key from the host, KEY_SIZE bytes
 //   0x1e800  MASK_IN    a mask from the host, KEY_SIZE bytes
+//   0x1f000  LIST_IN    addresses from the host, LIST_IN_MAX (abi.ts)
 //   0x20000  HEAP  regions whose sizes the host chooses at start (kernel.ts, init), each 64-byte aligned:
 //                  subtable order | exact-match cache | connections | frame descriptors | verdicts | output descriptors |
 //                  program from the host | transient megaflows | input arena | output arena | heap (megaflows, subtables, their tables)
@@ -25,6 +26,7 @@ export const UNTAGGED_HASH: usize = 0x1d900;
 export const HASH_KEYS: usize = 0x1e000;
 export const KEY_IN: usize = 0x1e400;
 export const MASK_IN: usize = 0x1e800;
+export const LIST_IN: usize = 0x1f000;
 export const HEAP: usize = 0x20000;
 
 export const SAVE_SIZE: usize = 0x340; // PKT (0x100) and KEY (0x240)

@@ -8,6 +8,7 @@ import {
   B_META,
   B_TUN,
   BLOCK_SIZE,
+  KEY_SIZE,
   O_DL_DST,
   O_DL_SRC,
   O_METADATA,
@@ -125,7 +126,12 @@ export class Step {
     this.sub = more.sub ?? NO_STEPS;
     this.fieldName = more.fieldName ?? "";
     this.cookie = more.cookie ?? 0n;
-    this.touches = code === S_WRITE ? writesKey(this.writes) : !UNTOUCHING.has(code);
+    this.touches =
+      code === S_WRITE
+        ? writesKey(this.writes)
+        : code === S_MOVE
+          ? this.dst!.field.offset < KEY_SIZE
+          : !UNTOUCHING.has(code);
   }
 }
 

@@ -69,7 +69,7 @@ export function translate(ctx: Context): void {
 function walk(ctx: Context): void {
   const { flow } = ctx;
   initWildcards(ctx.wc, flow);
-  ctx.base.bytes.fill(0, rare.TUNNEL_START, rare.TUNNEL_END); // the datapath forgets the tunnel it came from
+  ctx.base.clearWords(rare.TUNNEL_START >> 2, rare.TUNNEL_END >> 2); // the datapath forgets the tunnel it came from
   ctx.skbPriority = flow.get32(O_SKB_PRIORITY);
   if (ctx.trace !== null) ctx.trace = addNode(ctx.trace, "bridge", `bridge("${ctx.host.bridgeName}")`);
 
@@ -143,8 +143,9 @@ function reservedForMirror(ctx: Context, inPort: number): boolean {
 
 /** A clone that nothing follows need not be one. */
 function unwrapLastClone(ctx: Context): void {
-  const last = ctx.actions.at(-1);
-  if (last?.type === "clone") ctx.actions.splice(-1, 1, ...last.actions);
+  const { actions } = ctx;
+  const last = actions[actions.length - 1];
+  if (last?.type === "clone") actions.splice(-1, 1, ...last.actions);
 }
 
 /** The frame is dropped, whatever was done so far. */

@@ -1,6 +1,6 @@
 // What a translation un-wildcards besides what the tables looked at: fields that are always examined, prerequisites of
 // header writes, and the clean-up at the end. A mask is a Flow whose set bits were looked at.
-import type { Flow } from "../flow/flow.ts";
+import { FLOW_WORDS, type Flow } from "../flow/flow.ts";
 import {
   FRAG_LATER,
   KEY_SIZE,
@@ -92,7 +92,7 @@ function initTunnelWildcards(wc: Flow, flow: Flow): void {
 
 /** Ends a mask: `flow` as the actions left it, `original` as the datapath gave it. Only datapath fields stay. */
 export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
-  wc.words.fill(0, KEY_SIZE >> 2);
+  wc.clearWords(KEY_SIZE >> 2, FLOW_WORDS);
 
   const dlType = flow.get16(O_DL_TYPE);
   const proto = flow.get8(O_NW_PROTO);
@@ -105,16 +105,12 @@ export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
   if ((flow.get8(O_NW_FRAG) & FRAG_LATER) !== 0) wc.words[O_TP_SRC >> 2] = 0;
 
   // What the frame did not come with cannot have been looked at: writes set these bits.
-  if (!hasTunnel(original)) clearTunnel(wc);
-  if (!isMplsType(original.get16(O_DL_TYPE))) wc.words.fill(0, O_MPLS_LSE0 >> 2, (O_MPLS_LSE0 >> 2) + 3);
-  if (original.get16(O_DL_TYPE) !== ETH_NSH) wc.words.fill(0, O_NSH_FLAGS >> 2, O_TUN_ID >> 2);
+  if (!hasTunnel(original)) wc.clearWords(O_TUN_ID >> 2, KEY_SIZE >> 2);
+  if (!isMplsType(original.get16(O_DL_TYPE))) wc.clearWords(O_MPLS_LSE0 >> 2, (O_MPLS_LSE0 >> 2) + 3);
+  if (original.get16(O_DL_TYPE) !== ETH_NSH) wc.clearWords(O_NSH_FLAGS >> 2, O_TUN_ID >> 2);
   if (original.get32(O_PACKET_TYPE) !== 0) wc.bytes.fill(0, O_DL_DST, O_DL_TYPE);
   if (!isVlanType(original.get16(O_VLAN0))) wc.words[O_VLAN0 >> 2] = 0;
   if (!isVlanType(original.get16(O_VLAN1))) wc.words[O_VLAN1 >> 2] = 0;
-}
-
-function clearTunnel(wc: Flow): void {
-  wc.words.fill(0, O_TUN_ID >> 2, KEY_SIZE >> 2);
 }
 
 /**
