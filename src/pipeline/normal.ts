@@ -13,6 +13,7 @@ import {
   O_VLAN0,
   O_VLAN0_TCI,
   O_VLAN1,
+  O_VLAN1_TCI,
   VLAN_CFI,
 } from "../flow/layout.ts";
 import { OFPP_CONTROLLER, OFPP_NONE } from "./action.ts";
@@ -66,6 +67,7 @@ export function translateNormal(ctx: Context): void {
   const given = tagsOf(flow);
   // A priority decides whether VLAN 0 goes out tagged. (OVS looks at it without saying so in its mask.)
   if (given.outer !== 0 && vlanOf(given) === 0) wc.set16(O_VLAN0_TCI, wc.get16(O_VLAN0_TCI) | PCP);
+  if (given.inner !== 0 && (given.inner & VID) === 0) wc.set16(O_VLAN1_TCI, 0xffff);
   if (from !== null && !admitsVlan(ctx, from, vlanOf(given))) {
     ctx.report("warn", "disallowed VLAN VID for this input port, dropping");
     return;

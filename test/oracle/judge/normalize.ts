@@ -170,6 +170,7 @@ const MORE = [
   /^arp_op=/,
   /^mpls_\w+=/,
   /^(dl_vlan|dl_vlan_pcp|vlan_tci)=/,
+  /^(dl_vlan1|dl_vlan_pcp1|vlan_tci1)=/,
   /^ct_mark=/,
   /^ct_label=/,
 ];
@@ -182,8 +183,8 @@ function maskedValue(parts: readonly string[], group: RegExp): { value: bigint; 
     if (!group.test(part)) continue;
     const [name, text] = part.split("=") as [string, string];
     const [v, m] = text.split("/").map((x) => BigInt(x)) as [bigint, bigint | undefined];
-    if (name === "dl_vlan") or(out, v | 0x1000n, m === undefined ? 0x1fffn : m | 0x1000n);
-    else if (name === "dl_vlan_pcp") or(out, (v << 13n) | 0x1000n, 0xf000n);
+    if (/^dl_vlan1?$/.test(name)) or(out, v | 0x1000n, m === undefined ? 0x1fffn : m | 0x1000n);
+    else if (/^dl_vlan_pcp1?$/.test(name)) or(out, (v << 13n) | 0x1000n, 0xf000n);
     else or(out, v, m ?? EXACT);
   }
   return out;
