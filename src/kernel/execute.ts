@@ -76,12 +76,12 @@ import {
 } from "./memory.ts";
 import { meterRun } from "./meter.ts";
 import { makeWritable, output, outputUserspace } from "./output.ts";
-import { parse } from "./parse.ts";
+import { parse, parseForConntrack } from "./parse.ts";
 import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 import { setHeader } from "./rewrite.ts";
 import { addMpls, popEthernet, popNsh, pushEthernet, pushNsh } from "./rewrite-encap.ts";
 import { paddingSize } from "./rewrite-ip.ts";
-import { popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
+import { forgetLabels, popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
 
 declare function upcall(): u32;
 
@@ -278,6 +278,7 @@ function recirculate(id: u32): bool {
   }
   store<u32>(PKT, depth + 1, PKT_DEPTH);
   refreshKey();
+  forgetLabels();
   store<u32>(KEY, bswap<u32>(id), O_RECIRC_ID);
   return true;
 }
@@ -347,6 +348,7 @@ function execute(program: usize): bool {
         break;
       case A_CT:
         refreshWholeKey();
+        parseForConntrack();
         if (load<u8>(KEY, O_NW_FRAG) != 0) {
           const datagram = holdFragment(load<u32>(at, 8) & 0xffff);
           if (datagram == FRAGMENT_HELD) {

@@ -35,6 +35,8 @@ import {
   OFFSET_NONE,
   PKT,
   PKT_CONN,
+  PKT_F_ABOVE_IPV4,
+  PKT_F_ABOVE_IPV6,
   PKT_F_DATAGRAM,
   PKT_F_DIRTY,
   PKT_F_OWNED,
@@ -49,7 +51,7 @@ import {
   SAVE_SIZE,
 } from "./memory.ts";
 import { makeWritable } from "./output.ts";
-import { parse } from "./parse.ts";
+import { parse, parseForConntrack } from "./parse.ts";
 import { liftVlanLimit, setVlanLimit } from "./parse-link.ts";
 
 /** Fragments that may wait at once, and those of one datagram. */
@@ -328,6 +330,7 @@ export function trackDatagram(datagram: usize, action: usize): bool {
     const limit = liftVlanLimit();
     parse();
     setVlanLimit(limit);
+    parseForConntrack();
     conntrackExecute(action);
   }
   for (let i: u32 = 0; i < count; i++) {
@@ -370,7 +373,8 @@ function assemble(datagram: usize, count: u32, first: usize, frame: usize): void
   store<u32>(PKT, <u32>frame, PKT_PTR);
   store<u32>(PKT, length, PKT_LEN);
   store<u32>(PKT, length, PKT_WIRE_LEN);
-  store<u32>(PKT, PKT_F_OWNED | PKT_F_DATAGRAM, PKT_FLAGS);
+  const above = load<u32>(first, PKT_FLAGS) & (PKT_F_ABOVE_IPV4 | PKT_F_ABOVE_IPV6);
+  store<u32>(PKT, PKT_F_OWNED | PKT_F_DATAGRAM | above, PKT_FLAGS);
 }
 
 function payloadOf(block: usize): usize {

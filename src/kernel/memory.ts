@@ -69,6 +69,9 @@ export const PKT_F_DIRTY: u32 = 2;
 export const PKT_F_DATAGRAM: u32 = 4;
 /** A program has set the tunnel in KEY: the port that sends the frame is told. */
 export const PKT_F_TUNNEL: u32 = 8;
+/** Labels were pushed since the last lookup, before a header of IPv4 or of IPv6: ct still tracks what is below them, as in OVS. */
+export const PKT_F_ABOVE_IPV4: u32 = 16;
+export const PKT_F_ABOVE_IPV6: u32 = 32;
 
 /** PKT_CONN_FLAGS: the frame goes in the connection's reply direction; it is an ICMP error about the connection. */
 export const PKT_CONN_F_REPLY: u32 = 1;

@@ -41,6 +41,10 @@ import {
   KEY,
   OFFSET_NONE,
   PKT,
+  PKT_F_ABOVE_IPV4,
+  PKT_F_ABOVE_IPV6,
+  PKT_F_DIRTY,
+  PKT_FLAGS,
   PKT_KEY_MAP,
   PKT_L2_5,
   PKT_L3,
@@ -118,6 +122,30 @@ export function parse(): void {
     type = load<u16>(KEY, O_DL_TYPE);
   }
   parseNetwork(ptr, at, end, ptr + max(len, wireLen), type);
+}
+
+/** After parse(): reads the header behind the labels, of EtherType `type`, into KEY as if they were not there. */
+function parseBelowLabels(type: u32): void {
+  const ptr: usize = load<u32>(PKT, PKT_PTR);
+  const l3 = load<u32>(PKT, PKT_L3);
+  const len = load<u32>(PKT, PKT_LEN);
+  if (l3 == OFFSET_NONE) return;
+  store<u16>(KEY, <u16>type, O_DL_TYPE);
+  parseNetwork(
+    ptr,
+    ptr + <usize>l3,
+    ptr + <usize>len,
+    ptr + <usize>max(len, load<u32>(PKT, PKT_WIRE_LEN)),
+    type,
+  );
+}
+
+/** After parse(): what ct looks at, which labels that were pushed since the last lookup do not hide. */
+export function parseForConntrack(): void {
+  const flags = load<u32>(PKT, PKT_FLAGS);
+  if ((flags & (PKT_F_ABOVE_IPV4 | PKT_F_ABOVE_IPV6)) == 0) return;
+  parseBelowLabels((flags & PKT_F_ABOVE_IPV4) != 0 ? BE_IPV4 : BE_IPV6);
+  store<u32>(PKT, flags | PKT_F_DIRTY, PKT_FLAGS); // for whoever looks at the whole frame next
 }
 
 /** A frame without an Ethernet header: its packet type says what it begins with. */

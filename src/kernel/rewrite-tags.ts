@@ -1,10 +1,12 @@
 // VLAN tags and MPLS labels pushed and popped. The frame is owned: HEADROOM bytes before it are free, and the bytes
 // before the change move by four, into the headroom or out of it.
-import { O_PACKET_TYPE } from "../flow/layout.ts";
+import { O_DL_TYPE, O_PACKET_TYPE } from "../flow/layout.ts";
 import {
   KEY,
   OFFSET_NONE,
   PKT,
+  PKT_F_ABOVE_IPV4,
+  PKT_F_ABOVE_IPV6,
   PKT_F_DIRTY,
   PKT_FLAGS,
   PKT_L2_5,
@@ -17,6 +19,8 @@ import {
 } from "./memory.ts";
 import { poppedBareLabel } from "./rewrite-encap.ts";
 
+const BE_IPV4: u32 = 0x0008;
+const BE_IPV6: u32 = 0xdd86;
 const BE_VLAN: u32 = 0x0081;
 const BE_VLAN_SERVICE: u32 = 0xa888;
 const MPLS: u32 = 0x8847;
@@ -102,7 +106,12 @@ function setEtherType(type: u32): void {
 export function pushMpls(lse: u32, ethertype: u32): void {
   if (ethertype != MPLS && ethertype != MPLS_MULTICAST) return;
   if (load<u32>(PKT, PKT_L3) == OFFSET_NONE) return;
-  if (load<u32>(PKT, PKT_L2_5) == OFFSET_NONE) store<u32>(PKT, load<u32>(PKT, PKT_L3), PKT_L2_5);
+  if (load<u32>(PKT, PKT_L2_5) == OFFSET_NONE) {
+    store<u32>(PKT, load<u32>(PKT, PKT_L3), PKT_L2_5);
+    const below = load<u16>(KEY, O_DL_TYPE) as u32;
+    const above = below == BE_IPV4 ? PKT_F_ABOVE_IPV4 : below == BE_IPV6 ? PKT_F_ABOVE_IPV6 : 0;
+    store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | above, PKT_FLAGS);
+  }
   setEtherType(ethertype);
   const at = load<u32>(PKT, PKT_L2_5);
   const ptr = insert(at);
@@ -112,13 +121,21 @@ export function pushMpls(lse: u32, ethertype: u32): void {
   dirty();
 }
 
+/** From here on a label hides what is below it. */
+export function forgetLabels(): void {
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) & ~(PKT_F_ABOVE_IPV4 | PKT_F_ABOVE_IPV6), PKT_FLAGS);
+}
+
 /** Pops the outer label; the EtherType becomes `ethertype`. A frame without labels is left alone. */
 export function popMpls(ethertype: u32): void {
   const at = load<u32>(PKT, PKT_L2_5);
   if (at == OFFSET_NONE || load<u32>(PKT, PKT_LEN) < at + TAG_SIZE) return;
   const lse = load<u32>(<usize>load<u32>(PKT, PKT_PTR) + at);
   setEtherType(ethertype);
-  if ((lse & BE_LABEL_BOTTOM) != 0) store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
+  if ((lse & BE_LABEL_BOTTOM) != 0) {
+    store<u32>(PKT, OFFSET_NONE, PKT_L2_5);
+    forgetLabels();
+  }
   remove(at);
   shift(PKT_L3, -TAG_SIZE);
   shift(PKT_L4, -TAG_SIZE);
