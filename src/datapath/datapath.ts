@@ -130,7 +130,6 @@ export class Datapath {
   readonly #at: {
     readonly pkt: number;
     readonly key: number;
-    readonly keyIn: number;
     readonly maskIn: number;
     readonly listIn: number;
     readonly frames: number;
@@ -165,7 +164,6 @@ export class Datapath {
     this.#at = {
       pkt: x.pktAt(),
       key: x.keyAt(),
-      keyIn: x.keyInAt(),
       maskIn: x.maskInAt(),
       listIn: x.listInAt(),
       frames: x.framesAt(),
@@ -521,8 +519,7 @@ export class Datapath {
     const nowMs = first.usedMs;
     if (this.megaflows.size >= this.#megaflowsMax) this.#evict(nowMs);
     const { kernel } = this;
-    const { keyIn, key, program } = this.#at;
-    kernel.bytes.copyWithin(keyIn, key, key + KEY_SIZE);
+    const { program } = this.#at;
     this.#writeMask(translation.wildcards);
     let at: number = kernel.exports.megaflowInsert(program, count);
     if (at === 0) return 0;

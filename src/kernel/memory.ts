@@ -8,7 +8,6 @@
 //   0x1d800  GROUP      the subtables that are probed at once, and the key's bucket in each (megaflow.ts)
 //   0x1d900  UNTAGGED_HASH  pairHash of two zero blocks as MPLS and VLAN
 //   0x1e000  HASH_KEYS  random numbers, 16 bytes per key block (key.ts)
-//   0x1e400  KEY_IN     a flow key from the host, KEY_SIZE bytes
 //   0x1e800  MASK_IN    a mask from the host, KEY_SIZE bytes
 //   0x1f000  LIST_IN    addresses from the host, LIST_IN_MAX (abi.ts)
 //   0x20000  HEAP  regions whose sizes the host chooses at start (kernel.ts, init), each 64-byte aligned:
@@ -24,7 +23,6 @@ export const SAVE: usize = 0x10400;
 export const GROUP: usize = 0x1d800;
 export const UNTAGGED_HASH: usize = 0x1d900;
 export const HASH_KEYS: usize = 0x1e000;
-export const KEY_IN: usize = 0x1e400;
 export const MASK_IN: usize = 0x1e800;
 export const LIST_IN: usize = 0x1f000;
 export const HEAP: usize = 0x20000;

@@ -58,7 +58,7 @@ export class Classifier {
 
   /** The rule of highest priority that matches, or null. The bits looked at are OR-ed into `wc` unless it is null. */
   lookup(flow: Flow, wc: Flow | null): Rule | null {
-    $trieAsked.fill(0);
+    for (let i = 0; i < TRIE_COUNT; i++) $trieAsked[i] = 0; // fill() takes five times as long
     let hard: Rule | null = null;
     let hardPriority = -1;
     let softPriority = -1;

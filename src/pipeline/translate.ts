@@ -2,6 +2,7 @@
 // tables: look up, do the actions' steps, resubmit. The other files of this folder do single actions.
 //
 // Everything reports to an optional trace; nothing is built when nobody traces.
+import { ZEROS } from "../flow/flow.ts";
 import {
   FRAG_ANY,
   O_ACTSET_OUTPUT,
@@ -58,6 +59,8 @@ import { decrementByte } from "./ttl.ts";
 import { popTag, pushTag } from "./vlan.ts";
 import { ETH_IP, finishWildcards, hasTunnel, initWildcards, isIpAny, isIpType } from "./wildcards.ts";
 
+const NO_TUNNEL = ZEROS.subarray(rare.TUNNEL_START >> 2, rare.TUNNEL_END >> 2);
+
 /** Translates what `ctx.reset` was given. The answer is in ctx.actions, ctx.wc, ctx.owner and ctx.error. */
 export function translate(ctx: Context): void {
   walk(ctx);
@@ -69,7 +72,7 @@ export function translate(ctx: Context): void {
 function walk(ctx: Context): void {
   const { flow } = ctx;
   initWildcards(ctx.wc, flow);
-  ctx.base.clearWords(rare.TUNNEL_START >> 2, rare.TUNNEL_END >> 2); // the datapath forgets the tunnel it came from
+  ctx.base.clearWords(rare.TUNNEL_START >> 2, NO_TUNNEL); // the datapath forgets the tunnel it came from
   ctx.skbPriority = flow.get32(O_SKB_PRIORITY);
   if (ctx.trace !== null) ctx.trace = addNode(ctx.trace, "bridge", `bridge("${ctx.host.bridgeName}")`);
 

@@ -1,6 +1,6 @@
 // What a translation un-wildcards besides what the tables looked at: fields that are always examined, prerequisites of
 // header writes, and the clean-up at the end. A mask is a Flow whose set bits were looked at.
-import { FLOW_WORDS, type Flow } from "../flow/flow.ts";
+import { type Flow, ZEROS } from "../flow/flow.ts";
 import {
   FRAG_LATER,
   KEY_SIZE,
@@ -90,9 +90,22 @@ function initTunnelWildcards(wc: Flow, flow: Flow): void {
   if (isIpAny(flow) && (flow.get8(O_TUN_TOS) & 3) === 3) wc.bytes[O_NW_TOS]! |= 3;
 }
 
+const NO_REGISTERS = ZEROS.subarray(KEY_SIZE >> 2);
+const NOTHING_FROM_TUNNEL = ZEROS.subarray(O_TUN_ID >> 2);
+const NO_NSH = ZEROS.subarray(O_NSH_FLAGS >> 2, O_TUN_ID >> 2);
+
 /** Ends a mask: `flow` as the actions left it, `original` as the datapath gave it. Only datapath fields stay. */
 export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
-  wc.clearWords(KEY_SIZE >> 2, FLOW_WORDS);
+  // What the frame did not come with cannot have been looked at: writes set these bits.
+  if (hasTunnel(original)) wc.clearWords(KEY_SIZE >> 2, NO_REGISTERS);
+  else wc.clearWords(O_TUN_ID >> 2, NOTHING_FROM_TUNNEL);
+  if (!isMplsType(original.get16(O_DL_TYPE))) {
+    wc.words[O_MPLS_LSE0 >> 2] = 0;
+    wc.words[(O_MPLS_LSE0 >> 2) + 1] = 0;
+    wc.words[(O_MPLS_LSE0 >> 2) + 2] = 0;
+  }
+  if (original.get16(O_DL_TYPE) !== ETH_NSH) wc.clearWords(O_NSH_FLAGS >> 2, NO_NSH);
+  if (original.get32(O_PACKET_TYPE) !== 0) wc.bytes.fill(0, O_DL_DST, O_DL_TYPE);
 
   const dlType = flow.get16(O_DL_TYPE);
   const proto = flow.get8(O_NW_PROTO);
@@ -104,11 +117,6 @@ export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
   if (wc.get16(O_VLAN1_TCI) !== 0) wc.set16(O_VLAN1_TCI, wc.get16(O_VLAN1_TCI) | VLAN_CFI);
   if ((flow.get8(O_NW_FRAG) & FRAG_LATER) !== 0) wc.words[O_TP_SRC >> 2] = 0;
 
-  // What the frame did not come with cannot have been looked at: writes set these bits.
-  if (!hasTunnel(original)) wc.clearWords(O_TUN_ID >> 2, KEY_SIZE >> 2);
-  if (!isMplsType(original.get16(O_DL_TYPE))) wc.clearWords(O_MPLS_LSE0 >> 2, (O_MPLS_LSE0 >> 2) + 3);
-  if (original.get16(O_DL_TYPE) !== ETH_NSH) wc.clearWords(O_NSH_FLAGS >> 2, O_TUN_ID >> 2);
-  if (original.get32(O_PACKET_TYPE) !== 0) wc.bytes.fill(0, O_DL_DST, O_DL_TYPE);
   if (!isVlanType(original.get16(O_VLAN0))) wc.words[O_VLAN0 >> 2] = 0;
   if (!isVlanType(original.get16(O_VLAN1))) wc.words[O_VLAN1 >> 2] = 0;
 }
