@@ -253,6 +253,12 @@ export class Bridge {
     datapath.clear();
   }
 
+  /** The clock's first reading, before flows are added. */
+  begin(nowMs: number): void {
+    this.pipeline.begin(nowMs);
+    this.advance(nowMs);
+  }
+
   /** Lets time pass without frames, up to `nowMs`. */
   advance(nowMs: number): void {
     this.finish();

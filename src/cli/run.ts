@@ -146,7 +146,7 @@ function start(lab: Lab, underlays: Underlays): Running[] {
       // Nobody outside may know how the hashes fall.
       seed: randomInt(1, SEED_MAX),
     });
-    bridge.advance(Date.now());
+    bridge.begin(Date.now());
     loadSwitch(bridge, files, Date.now());
     const live = new LiveBridge(bridge, (port, error) => {
       console.error(

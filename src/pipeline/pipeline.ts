@@ -80,6 +80,15 @@ export class Pipeline implements UpcallHandler, Host {
     this.takeStale();
   }
 
+  /** The clock's first reading: the flow that a standalone bridge is made with is as old as that. */
+  begin(nowMs: number): void {
+    for (const rule of this.tables.rules()) {
+      rule.createdMs = nowMs;
+      rule.modifiedMs = nowMs;
+      rule.usedMs = nowMs;
+    }
+  }
+
   /** Applies flow-mods, all or none. Throws MegaflowError: OVS's error name, or EUNSUPPORTED. */
   applyFlows(mods: readonly FlowMod[], nowMs: number): void {
     this.tables.apply(mods, nowMs);
