@@ -1,7 +1,8 @@
 // The command line as a user meets it: what each invocation says, and its exit status (0 done; 1 ran but could not finish; 2 bad
 // arguments or input, and nothing written). No invocation may show a stack trace.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -13,7 +14,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { tcpFrame } from "../src/packet/frame.ts";
 import { CaptureWriter } from "../src/port/capture-writer.ts";
 
@@ -299,6 +302,26 @@ test("what cannot be written is a failure of the run, not a crash", {
   });
   assert.equal(full.stderr, "megaflow: standard output: no space left on device\n");
   assert.equal(full.status, 1);
+});
+
+test("a replay that is interrupted writes what was done till then", {
+  skip: process.platform === "win32",
+}, async () => {
+  // The capture comes through a pipe that stays open: the end can only come by the signal.
+  const args = [MAIN, ..."replay --flows good.flows --in 1=- --at +9=drop.flows --out-dir cut".split(" ")];
+  const child = spawn(process.execPath, args, { cwd: dir, stdio: ["pipe", "ignore", "pipe"] });
+  child.stdin.write(whole);
+  const written = () => existsSync(join(dir, "cut/verdicts.jsonl"));
+  while (!written() && child.exitCode === null) await sleep(10);
+  child.kill("SIGINT");
+  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+  assert.equal(stderr, "megaflow: ended by SIGINT\nmegaflow: not all was done; 2 frames were processed\n");
+  assert.equal(status, 1);
+  const lines = readFileSync(join(dir, "cut/flows.txt"), "utf8").split("\n");
+  assert.match(lines[1]!, /^ cookie=0x0, duration=1s, table=0, n_packets=2, /);
+  // The flow that was there before the first frame is no older, and the --at never came.
+  assert.match(lines[2]!, /^ cookie=0x0, duration=1s, table=0, n_packets=0, .* actions=NORMAL$/);
+  assert.equal(lines.length, 4);
 });
 
 test("the program can be run as it is", { skip: process.platform === "win32" }, () => {

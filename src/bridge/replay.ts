@@ -118,6 +118,12 @@ export class Replay implements FrameSink {
     this.#bridge.finish();
   }
 
+  /** As finish(), before the captures' end: what was to come later does not. */
+  stop(): void {
+    this.flush();
+    this.#bridge.finish();
+  }
+
   #applyNext(): void {
     this.flush();
     const event = this.#events.shift()!;

@@ -17,6 +17,7 @@ import { portNumber, secondsToNs, splitAssignment, wholeNumber } from "./assignm
 import { type ConntrackFlush, parseConntrackFlush } from "./conntrack-flush.ts";
 import { addConntrackOptions, type ConntrackOptions, conntrackSettings } from "./conntrack-options.ts";
 import { EXIT_UNFINISHED } from "./exit.ts";
+import { Interruption } from "./interruption.ts";
 import { LoopCapture } from "./loop-capture.ts";
 import { Progress } from "./progress.ts";
 import { applyBundle, loadSwitch, readSwitchFiles, type SwitchFiles } from "./switch-files.ts";
@@ -121,8 +122,8 @@ CONFIG is YAML, its file names relative to it:
         - { no: 1, name: web, tag: 10 }
         - { no: 2, name: uplink, trunks: [10, 20] }
 
-Exit status: 0 done; 1 not all was done: a capture could not be read to its end, an --at was refused, the disk is full (it says
-what was processed); 2 bad arguments or input, and nothing was written.
+Exit status: 0 done; 1 not all was done: a capture could not be read to its end, an --at was refused, the disk is full, Ctrl-C
+(it says what was processed); 2 bad arguments or input, and nothing was written.
 
 Examples:
   megaflow replay --flows node.flows --in 4=busybox.pcap --in 6=nginx.pcap --out-dir out
@@ -251,6 +252,7 @@ class ReplayRun {
     const merge = await this.#open();
     let batch = await this.#next(merge);
     this.#begin(batch === null ? 0 : batch.sec[0]! * 1000 + Math.floor(batch.nsec[0]! / 1e6));
+    const interruption = new Interruption();
     const output =
       this.#outDir === undefined
         ? null
@@ -264,15 +266,18 @@ class ReplayRun {
     const startMs = performance.now();
     // From here on something has been written: whatever goes wrong is told beside what was done.
     await this.#attempt(async () => {
-      for (; batch !== null; batch = await this.#next(merge)) {
+      for (; batch !== null; batch = await interruption.unlessCome(this.#next(merge))) {
         replay.batch(batch, ports);
         progress.update((seconds) => {
           const { packets } = replay.counts;
           return `${packets.toLocaleString("en")} frames, ${(packets / seconds / 1e6).toFixed(2)} M/s`;
         });
       }
-      replay.finish();
+      if (interruption.signal === null) return replay.finish();
+      replay.stop();
+      this.failures.push(new MegaflowError("ESIGNAL", `ended by ${interruption.signal}`));
     });
+    interruption.close();
     progress.done();
     merge?.close();
     const summary = this.#summary(replay, (performance.now() - startMs) / 1000);
@@ -319,7 +324,7 @@ class ReplayRun {
 
   /** The tables as they are at the first frame. Throws what the switch refuses, before anything is written. */
   #begin(nowMs: number): void {
-    this.#bridge.advance(nowMs);
+    this.#bridge.begin(nowMs);
     loadSwitch(this.#bridge, this.#files, nowMs);
     this.#restore(nowMs);
   }

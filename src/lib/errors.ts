@@ -9,6 +9,7 @@ export type ErrorCode =
   | "ECONFIG" // a bad configuration file
   | "ELIMIT" // a named limit is reached
   | "ESHARD" // a shard's thread that failed
+  | "ESIGNAL" // ended by a signal
   | "EUNSUPPORTED"; // understood, but not supported here
 
 /** Where in a text the trouble is; line and column count from 1. */
