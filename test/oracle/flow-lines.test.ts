@@ -14,6 +14,7 @@ import { MeterTable } from "../../src/pipeline/meter.ts";
 import { checkSupported } from "../../src/pipeline/support.ts";
 import { Tables } from "../../src/pipeline/tables.ts";
 import { FlowLineMaker } from "./flow-line-maker.ts";
+import { FLOW_LINES } from "./line-cases.ts";
 import { LineOracle, UNPRINTABLE } from "./line-oracle.ts";
 import { ovsSkip, requireOvs } from "./ovs.ts";
 
@@ -67,7 +68,7 @@ test("random flow lines are judged as OVS judges them", { skip: ovsSkip }, async
     for (const id of some.slice(1)) await ovs.ofctl(["-O", "OpenFlow15", "add-meter", "br0", meterLine(id)]);
     const oracle = await LineOracle.start(ovs, "br0");
     const maker = new FlowLineMaker(SEED);
-    const lines = Array.from({ length: LINES }, () => maker.line());
+    const lines = [...FLOW_LINES, ...Array.from({ length: LINES }, () => maker.line())];
     const ours = lines.map(ourVerdict);
     const good = new Map(lines.map((line, i) => [line, /^(|OFP\w+|NX\w+)$/.test(ours[i]!.words)]));
     const theirs = await oracle.judge(lines, (line) => good.get(line)!);

@@ -14,7 +14,7 @@ import { type Action, type FlowMod, type FlowModCommand, OFPP_NONE } from "../..
 import { placeOptions } from "../../pipeline/action-options.ts";
 import { asSent } from "../../pipeline/action-text/as-sent.ts";
 import { checkActions } from "../../pipeline/action-text/check.ts";
-import { boundedInteger, readSmallInteger, uint64 } from "../../pipeline/action-text/number.ts";
+import { boundedInteger, uint64 } from "../../pipeline/action-text/number.ts";
 import { Scanner } from "../../pipeline/action-text/scan.ts";
 import { tableFromText } from "../../pipeline/action-text/table-text.ts";
 import { type ActionContext, inconsistent, parseActions } from "../../pipeline/action-text.ts";
@@ -250,14 +250,14 @@ const FLAGS: Readonly<Record<string, FlagName | undefined>> = {
 /** What dump-flows prints and nothing reads back, so that a dump can be loaded. */
 const IGNORED: ReadonlySet<string> = new Set(["duration", "n_packets", "n_bytes", "idle_age", "hard_age"]);
 
-/** A group number; ANY is null. */
+/** A group number, in decimal alone; ANY is null. */
 function parseOutGroup(at: Scanner): number | null {
   const upper = at.value.toUpperCase();
   if (upper === "ANY") return null;
   if (upper === "ALL") return 0xfffffffc;
-  const id = readSmallInteger(at.value);
-  if (id === null || id < 0 || id > 0xffffffff) {
+  const id = /^[+-]?\d+$/.test(at.value) ? Number(at.value) : -1;
+  if (id < 0 || id > 0xffffffff) {
     throw at.errorAtValue(`${at.value} is not a valid OpenFlow group`);
   }
-  return id;
+  return id === 0xffffffff ? null : id;
 }

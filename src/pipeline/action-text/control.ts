@@ -8,6 +8,7 @@ import type { Action } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
 import { boundedInteger, boundedIntegerOf, hexBytes, readInteger, uint32, uint64 } from "./number.ts";
 import { Scanner } from "./scan.ts";
+import { splitArrow } from "./set.ts";
 import { tableFromText } from "./table-text.ts";
 
 /** `conjunction(ID,K/N)` */
@@ -93,11 +94,10 @@ export function parseFinTimeout(at: Scanner): Action {
 
 /** `check_pkt_larger(LENGTH)->SUBFIELD` */
 export function parseCheckPktLarger(at: Scanner): Action {
-  const arrow = at.value.indexOf("->");
-  if (arrow < 0) throw at.errorAtValue(`${at.value}: missing \`->'`);
-  const dst = atValue(at, () => parseSubfield(at.value.slice(arrow + 2)));
+  const [before, name] = splitArrow(at);
+  const dst = atValue(at, () => parseSubfield(name));
   if (dst.bits !== 1) throw at.errorAtValue("Only 1-bit destination field is allowed");
-  const lengthText = at.value.slice(0, arrow).replace(/\)$/, "");
+  const lengthText = before.replace(/\)$/, "");
   // "(null)" is what ovs-ofctl prints here.
   return { type: "check_pkt_larger", length: boundedIntegerOf(at, lengthText, "(null)", 0xffff), dst };
 }

@@ -48,8 +48,8 @@ function nshTlv(at: Scanner): string {
   return `tlv(0x${cls.toString(16).padStart(4, "0")},${type},${value})`;
 }
 
-/** Highest name space of packet types. */
-const NS_MAX = 2;
+/** Highest name space of packet types: that of IPv4 options. */
+const NS_MAX = 4;
 
 /** `decap()`, `decap(packet_type(ns=N,type=N))` */
 export function parseDecap(at: Scanner): Action {

@@ -34,7 +34,7 @@ export function isWholeRun(field: Field, mask: Uint8Array): boolean {
 }
 
 /** The bits of the plain value that stand in the flow key: nw_tos leaves ECN alone, vlan_vid has the CFI bit too. */
-function valueBits(field: Field): bigint {
+export function valueBits(field: Field): bigint {
   if (field === NW_TOS) return 0xfcn;
   if (field === VLAN_VID) return 0x1fffn;
   return (1n << BigInt(field.bits)) - 1n;

@@ -6,7 +6,7 @@ import { parseSubfield, parseSubfieldPrefix, wholeField } from "../../flow/subfi
 import { MegaflowError } from "../../lib/errors.ts";
 import type { Action, LearnSpec } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
-import { atoi, bytesOf, readInteger } from "./number.ts";
+import { atoi, bytesOf, readInteger, strtoull } from "./number.ts";
 import { Scanner } from "./scan.ts";
 import { fieldByPlainName, leadingInteger, leadingText, parseMovePair } from "./set.ts";
 import { refuseExperimenter } from "./short-header.ts";
@@ -57,7 +57,7 @@ export function parseLearn(at: Scanner, context: ActionContext): Action {
         finHardTimeout = atoi(text) & 0xffff;
         break;
       case "cookie":
-        cookie = BigInt.asUintN(64, readInteger(text) ?? 0n);
+        cookie = strtoull(text);
         break;
       case "send_flow_rem":
         sendFlowRem = true;

@@ -83,6 +83,18 @@ export function atoi(text: string): number {
   return Number(BigInt.asIntN(32, value > limit ? limit : value < -limit ? -limit - 1n : value));
 }
 
+/** What C's strtoull makes of a text with base 0: the number it begins with, else 0; what is too large is all ones. */
+export function strtoull(text: string): bigint {
+  const m = /^\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0([0-7]*)|([1-9][0-9]*))/.exec(text);
+  if (m === null) return 0n;
+  const [, sign, hex, octal, decimal] = m;
+  const value = hex !== undefined ? BigInt(`0x${hex}`) : BigInt(decimal ?? `0o0${octal!}`);
+  if (value >> 64n !== 0n) return ALL_ONES;
+  return sign === "-" ? BigInt.asUintN(64, -value) : value;
+}
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
 /** The bytes of a big-endian number. */
 export function bytesOf(value: bigint, size: number): Uint8Array {
   const bytes = new Uint8Array(size);

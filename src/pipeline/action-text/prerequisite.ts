@@ -89,7 +89,7 @@ export function isPresent(prereq: Prerequisite, flow: Flow): boolean {
     case "ethernet":
       return flow.get32(L.O_PACKET_TYPE) === 0;
     case "vlan":
-      return (flow.get16(L.O_VLAN0_TCI) & CFI) !== 0;
+      return flow.get32(L.O_PACKET_TYPE) === 0 && (flow.get16(L.O_VLAN0_TCI) & CFI) !== 0;
     case "arp":
       return dlType === ETH_ARP || dlType === ETH_RARP;
     case "ipv4":

@@ -13,7 +13,7 @@ import { formatFieldValue, parseField } from "../../flow/field-text.ts";
 import { parseSubfield, parseSubfieldPrefix } from "../../flow/subfield.ts";
 import type { Action, ModName } from "../action.ts";
 import { type ActionContext, atValue } from "./context.ts";
-import { runOfMask, runOfValue } from "./field-value.ts";
+import { runOfMask, runOfValue, valueBits } from "./field-value.ts";
 import {
   atoi,
   boundedInteger,
@@ -27,7 +27,7 @@ import {
 import type { Scanner } from "./scan.ts";
 
 /** The two sides of `SOURCE->DESTINATION`. */
-function splitArrow(at: Scanner): [string, string] {
+export function splitArrow(at: Scanner): [string, string] {
   const arrow = at.value.indexOf("->");
   if (arrow < 0) throw at.errorAtValue(`${at.value}: missing \`->'`);
   if (arrow + 2 === at.value.length) {
@@ -66,13 +66,17 @@ export function parseSetField(at: Scanner, context: ActionContext): Action {
   return given === value ? action : { ...action, unmasked: given };
 }
 
-/** A set_field whose mask has all bits of the field but not of its bytes, or whose value has more: OVS keeps both as they are. */
+/**
+ * A set_field whose mask has all bits of the field but not of its bytes, or which has bits beyond the field: OVS keeps value and
+ * mask as they are.
+ */
 function narrowOf(field: Field, given: bigint, mask: bigint): Action | null {
   const bytes = 8 * field.valueSize;
-  if (!field.maskable || field.bits === bytes || field === VLAN_VID) return null;
-  const ones = (1n << BigInt(field.bits)) - 1n;
+  if (!field.maskable || field.bits === bytes) return null;
+  const ones = valueBits(field);
   const isWhole = mask === (1n << BigInt(bytes)) - 1n;
-  if ((isWhole && given >> BigInt(field.bits) === 0n) || (mask & ones) !== ones) return null;
+  const hasMore = (given & mask & ~ones) !== 0n || (!isWhole && (mask & ~ones) !== 0n);
+  if (!hasMore && (isWhole || mask !== ones)) return null;
   const value = given & mask;
   const narrow = { value, mask };
   const action = {
