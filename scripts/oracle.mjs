@@ -1,14 +1,32 @@
 // Compares Megaflow with real Open vSwitch on random pipelines, as long as wanted.
-//   npm run oracle -- --pipelines 10000 --seed 7 [--frames 100] [--tables 20] [--traces 5] [--verdicts] [--max 20] [--quick]
-//   npm run oracle -- --flips 100000000 [--seed S]     without Open vSwitch: flips bits outside the masks of megaflows
 // Each disagreement is printed shrunk to the fewest flows and frames, ready to be kept in test/oracle/regressions/.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+const USAGE = `npm run oracle -- [--pipelines N] [--seed S] ...
+
+Random pipelines and frames through Megaflow and through a private Open vSwitch 3.1; what differs is printed shrunk to the fewest
+flows and frames, ready to be kept in test/oracle/regressions/. Pipeline i has the seed S + i, and can be judged alone by it.
+
+  --pipelines N   how many (1000)          --seed S      of the first (random, printed)
+  --frames N      of each (100)            --tables N    at most (20)
+  --traces N      frames traced (5)        --tries N     runs for shrinking one disagreement (400)
+  --max N         disagreements, then stop (20)
+  --verdicts      ask about each line that is refused, too
+  --flips N       without Open vSwitch: flips bits outside the masks of megaflows; no action may change
+  --no-build      take dist/ as it is
+
+Exit status: 0 no disagreement; 1 some, or Open vSwitch is not installed; 2 bad arguments.
+
+  npm run oracle -- --pipelines 10000 --seed 7
+  npm run oracle -- --pipelines 1 --seed 110003249
+  npm run oracle -- --flips 100000000`;
+
 const root = join(import.meta.dirname, "..");
-const { values } = parseArgs({
+const { values } = readArguments({
   options: {
+    help: { type: "boolean", default: false },
     pipelines: { type: "string", default: "1000" },
     seed: { type: "string", default: String(Math.floor(Math.random() * 1e9)) },
     frames: { type: "string", default: "100" },
@@ -21,6 +39,10 @@ const { values } = parseArgs({
     "no-build": { type: "boolean", default: false },
   },
 });
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 if (!values["no-build"]) {
   const built = spawnSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
   if (built.status !== 0) process.exit(1);
@@ -69,4 +91,17 @@ try {
   process.exitCode = result.disagreements.length === 0 ? 0 : 1;
 } finally {
   await theirs?.stop();
+}
+
+function readArguments(config) {
+  try {
+    const read = parseArgs(config);
+    for (const [name, value] of Object.entries(read.values))
+      if (typeof value === "string" && !/^\d+$/.test(value))
+        throw new Error(`--${name} wants a whole number, not ${value}`);
+    return read;
+  } catch (error) {
+    console.error(`oracle: ${error.message}\n\n${USAGE}`);
+    process.exit(2);
+  }
 }
