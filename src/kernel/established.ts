@@ -16,11 +16,8 @@
 //   72 its generation u32 | 76 flags of the connection u32, CONN_F_* | 80 its tuple (16)
 //   96 under NAT: nw_src, nw_dst, tp_src and tp_dst to be (12) | what the checksums' complements grow by: IPv4's u16, TCP's u16
 //  112 the reply tuple of a connection that has one of its own: src, dst, ports (12) | 124 mark u32
-//  160 the label (16; where a chain has it too)
+//  160 the label (16), in place of a chain's
 import {
-  A_CT,
-  A_END,
-  A_RECIRC,
   COLD_LABEL,
   COLD_REPLY_DST,
   COLD_REPLY_PORTS,
@@ -37,23 +34,22 @@ import {
   CONN_FLAGS,
   CONN_MARK,
   CONN_POLICY_SHIFT,
-  CT_F_NAT,
   FRAME_LEN,
   FRAME_PTR,
   FRAME_TIME,
   FRAME_WIRE_LEN,
   MF_GENERATION,
-  MF_PROGRAM,
   MF_QUICK_PORT,
   NO_QUICK_PORT,
 } from "../datapath/abi.ts";
 import { CS_DST_NAT, CS_SRC_NAT, O_CT_STATE, O_NW_SRC } from "../flow/layout.ts";
-import { judged } from "./conntrack.ts";
 import { checksumsGood } from "./conntrack-checksum.ts";
 import { conntrackCold, conntrackHot } from "./conntrack-table.ts";
 import { tcpEstablished } from "./conntrack-tcp.ts";
+import { CHAIN_MEGAFLOW } from "./exact-match.ts";
 import { KEY } from "./memory.ts";
 import { outputCopy, outputQuick } from "./output.ts";
+import { TRACK_NAT, trackOf } from "./tracked.ts";
 
 /** Where an entry says that something is kept. */
 export const KEPT_CONN: usize = 64;
@@ -160,24 +156,22 @@ function grown(sum: u32, by: u32): u32 {
 
 /**
  * The frame at hand, whose key has `entry`, has come by the first megaflow's program to `megaflow`: keeps that, if the program
- * is what the short way stands in for, and KEY is what it led to.
+ * is what the short way stands in for, and KEY is what it led to. `judged`: the connection and the direction, as `judged` of
+ * conntrack.ts has it.
  */
-export function establishedNote(entry: usize, megaflow: usize): void {
+export function establishedNote(entry: usize, megaflow: usize, judged: u32): void {
   store<u32>(entry, 0, KEPT_CONN);
   if (judged == 0 || load<u64>(entry, ENTRY_MAP) != COMMON_MAP) return;
   if (load<u32>(megaflow, MF_QUICK_PORT) == <u32>NO_QUICK_PORT) return;
-  const program = <usize>load<u32>(<usize>load<u32>(entry), MF_PROGRAM);
-  const first = load<u32>(program);
-  if ((first & 0xff) != A_CT || (load<u32>(program, 4) & ~CT_F_NAT) != 0) return;
-  const second = program + <usize>(first >> 8) * 4;
-  if ((load<u32>(second) & 0xff) != A_RECIRC || (load<u32>(second + 8) & 0xff) != A_END) return;
+  const kind = trackOf(<usize>load<u32>(entry));
+  if (kind == 0) return;
 
   const number = (judged >> 1) - 1;
   const h = conntrackHot(number);
   const all = load<u32>(h, CONN_FLAGS);
   const flags = all & FLAGS_MASK;
   if ((flags & HELPED) != 0) return;
-  const nat = (load<u32>(program, 4) & CT_F_NAT) != 0 && (flags & NAT_FLAGS) != 0;
+  const nat = (kind & TRACK_NAT) != 0 && (flags & NAT_FLAGS) != 0;
   // A connection under NAT that this ct() does not translate, or could not for want of memory, goes the long way.
   if (nat != ((load<u8>(KEY, O_CT_STATE) & NAT_STATE) != 0) || nat != ((flags & NAT_FLAGS) != 0)) return;
 
@@ -187,7 +181,10 @@ export function establishedNote(entry: usize, megaflow: usize): void {
   store<u32>(entry, load<u32>(h, CONN_MARK), KEPT_MARK);
   v128.store(entry, v128.load(h), KEPT_TUPLE);
   const c = conntrackCold(number);
-  if ((flags & CONN_F_LABEL) != 0) v128.store(entry, v128.load(c, COLD_LABEL), KEPT_LABEL);
+  if ((flags & CONN_F_LABEL) != 0) {
+    store<u32>(entry, 0, CHAIN_MEGAFLOW);
+    v128.store(entry, v128.load(c, COLD_LABEL), KEPT_LABEL);
+  }
   if ((flags & CONN_F_REPLY_NODE) != 0) {
     store<u32>(entry, load<u32>(c, COLD_REPLY_SRC), KEPT_REPLY);
     store<u32>(entry, load<u32>(c, COLD_REPLY_DST), KEPT_REPLY + 4);

@@ -25,7 +25,7 @@ const CHAIN_BLOCKS: i32 = 7;
 const CHAIN_META: usize = 128;
 const CHAIN_CT: usize = 144;
 const CHAIN_LABEL: usize = 160;
-const CHAIN_MEGAFLOW: usize = 176;
+export const CHAIN_MEGAFLOW: usize = 176;
 const CHAIN_GENERATION: usize = 180;
 /** Of a key of three blocks: whether more is known of where its frames go (established.ts). */
 const KEPT: usize = 64;
@@ -44,7 +44,7 @@ let setMask: u32 = 0;
 let insertInverse: u32 = 32;
 let insertCount: u32 = 0;
 let victim: u32 = 0;
-/** The entry that exactMatchLookup3 found. */
+/** The entry that exactMatchLookup3 found, or exactMatchInsert filled. */
 export let lastEntry: usize = 0;
 
 /** Bytes for a cache of `entries` (a power of two; 0 for none). */
@@ -149,8 +149,9 @@ function inUse(entry: usize): bool {
   return megaflow != 0 && load<u32>(megaflow, MF_GENERATION) == load<u32>(entry, 4);
 }
 
-/** Remembers that the key in KEY hit `megaflow`. */
+/** Remembers that the key in KEY hit `megaflow`, in `lastEntry`: 0 if it does not. */
 export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
+  lastEntry = 0;
   if (base == 0 || <i32>popcnt<u64>(map) > ENTRY_BLOCKS) return;
   let entry = base + <usize>((hash >> 1) & setMask) * (2 * ENTRY_SIZE);
   if (inUse(entry)) {
@@ -163,6 +164,7 @@ export function exactMatchInsert(map: u64, hash: u32, megaflow: usize): void {
       entry += <usize>victim * ENTRY_SIZE;
     }
   }
+  lastEntry = entry;
   store<u32>(entry, <u32>megaflow);
   store<u32>(entry, load<u32>(megaflow, MF_GENERATION), 4);
   store<u64>(entry, map, 8);

@@ -43,7 +43,7 @@ import {
   SET_TUNNEL_OPTIONS,
 } from "../datapath/abi.ts";
 import { O_DP_HASH, O_NW_FRAG, O_RECIRC_ID, O_TCP_FLAGS, O_VLAN0, O_VLAN1 } from "../flow/layout.ts";
-import { conntrackClear, conntrackExecute } from "./conntrack.ts";
+import { conntrackClear, conntrackExecute, judged } from "./conntrack.ts";
 import { establishedNote } from "./established.ts";
 import { chainInsert, chainLookup, exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
 import {
@@ -82,6 +82,7 @@ import { setHeader } from "./rewrite.ts";
 import { addMpls, popEthernet, popNsh, pushEthernet, pushNsh } from "./rewrite-encap.ts";
 import { paddingSize } from "./rewrite-ip.ts";
 import { forgetLabels, popMpls, popVlan, pushMpls, pushVlan } from "./rewrite-tags.ts";
+import { trackedGuess, trackedInit, trackedNote } from "./tracked.ts";
 
 declare function upcall(): u32;
 
@@ -100,6 +101,7 @@ export let upcalls: u64 = 0;
 /** Without caching every lookup is an upcall (DESIGN D4: the plain twin of the caches). */
 export function executeInit(cache: bool, seed: u64): void {
   caching = cache;
+  trackedInit();
   saved = 0;
   random = seed | 1;
   exactHits = 0;
@@ -148,6 +150,23 @@ export function process(): void {
   }
 }
 
+/** The same for a key that track() has made of a frame that `first` has counted: what it hits is tried first next time. */
+export function processTracked(first: usize): void {
+  let megaflow = trackedGuess(first);
+  if (megaflow == 0) {
+    megaflow = find();
+    if (megaflow == 0) {
+      dropReason = DROP_UPCALL;
+      return;
+    }
+    trackedNote(first, megaflow);
+  } else {
+    megaflowHits++;
+    count(megaflow);
+  }
+  if (run(megaflow)) process();
+}
+
 /** The same for a key that the receive loop found in no cache. */
 export function processMissed(): void {
   upcalls++;
@@ -173,7 +192,7 @@ function find(): usize {
     // Nothing was put into the cache since: the entry is still that of the key that the frame came from.
     if (entry != 0) chainInsert(entry, megaflow);
   }
-  if (note != 0) establishedNote(note, megaflow);
+  if (note != 0) establishedNote(note, megaflow, judged);
   store<u32>(PKT, 0, PKT_ENTRY);
   exactHits++;
   count(megaflow);

@@ -460,6 +460,22 @@ function notePort(subtable: usize, record: usize): void {
   }
 }
 
+/** Whether KEY falls under a megaflow. */
+export function isUnder(record: usize): bool {
+  const subtable = <usize>load<u32>(record, MF_SUBTABLE);
+  if (load<u64>(subtable, ST_MAP) != FEW_MAP) return sameMasked(subtable, KEY, record);
+  const diff = v128.or(
+    v128.or(differsAt(subtable, record, 0), differsAt(subtable, record, 16)),
+    v128.or(differsAt(subtable, record, 32), differsAt(subtable, record, 48)),
+  );
+  const tags = v128.or(differsAt(subtable, record, 64), differsAt(subtable, record, 80));
+  return !v128.any_true(v128.or(diff, tags));
+}
+
+function differsAt(subtable: usize, record: usize, at: usize): v128 {
+  return differs(v128.load(KEY + at), subtable, record, at);
+}
+
 /** Removes a megaflow; what still refers to it notices by its generation. */
 export function megaflowRemove(record: usize): void {
   const subtable = <usize>load<u32>(record, MF_SUBTABLE);

@@ -25,7 +25,7 @@ import {
   VERDICT_TAG,
   VERDICT_USERSPACE,
 } from "../datapath/abi.ts";
-import { KEPT_CONN, sendEstablished } from "./established.ts";
+import { establishedNote, KEPT_CONN, sendEstablished } from "./established.ts";
 import { exactMatchJudge, exactMatchLookup3, lastEntry } from "./exact-match.ts";
 import {
   cachedMegaflow,
@@ -37,6 +37,7 @@ import {
   megaflowHits,
   process,
   processMissed,
+  processTracked,
   runCounted,
   upcalls,
 } from "./execute.ts";
@@ -47,6 +48,9 @@ import {
   OFFSET_NONE,
   PKT,
   PKT_CONN,
+  PKT_CONN_F_REPLY,
+  PKT_CONN_FLAGS,
+  PKT_DEPTH,
   PKT_ENTRY,
   PKT_FLAGS,
   PKT_HASH,
@@ -70,10 +74,14 @@ import {
   outputRoom,
 } from "./output.ts";
 import { parse } from "./parse.ts";
+import { track, trackedConn, trackedGuess, trackedRef, trackedReply } from "./tracked.ts";
 import { transientReset } from "./transient.ts";
 import { receiveTunnel } from "./tunnel.ts";
 
 const ETH_HEADER: u32 = 14;
+/** ACK, and neither FIN, SYN nor RST; in the frame's byte order. */
+const TCP_JUDGED: u32 = 0x1700;
+const TCP_PLAIN: u32 = 0x1000;
 const FAST_MAP: u64 = 7; // blocks META, ETH and IP4
 const RANK_INTERVAL: u32 = 16384; // frames between two rankings of the subtables
 
@@ -164,9 +172,14 @@ function receiveCommon(frame: usize, index: u32, verdict: usize): bool {
     // Straight to its port: nobody will ask for PKT.
     outputQuick(ptr, len, wireLen, port, index);
     v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
-  } else if (!tcp || !receiveEstablished(frame, index, verdict, flags))
-    receiveExact(frame, index, verdict, megaflow);
+  } else if (!isPlain(flags) || !receiveEstablished(frame, index, verdict, flags))
+    receiveExact(frame, index, verdict, megaflow, flags);
   return true;
+}
+
+/** Whether `flags` are those of a TCP segment of an established connection that does not end; 0 for other protocols. */
+function isPlain(flags: u32): bool {
+  return (flags & TCP_JUDGED) == TCP_PLAIN;
 }
 
 /** A TCP segment whose exact-match entry is `lastEntry`, if its connection is established; false, and nothing done, if not. */
@@ -181,9 +194,13 @@ function receiveEstablished(frame: usize, index: u32, verdict: usize, flags: u32
 }
 
 /** A frame of the common kind that `megaflow` has counted, by the entry `lastEntry`, which has its key. */
-function receiveExact(frame: usize, index: u32, verdict: usize, megaflow: usize): void {
+function receiveExact(frame: usize, index: u32, verdict: usize, megaflow: usize, flags: u32): void {
   const entry = lastEntry;
   setCommonKey(v128.load(entry, 16), v128.load(entry, 32), v128.load(entry, 48));
+  if (isPlain(flags) && track(frame, megaflow)) {
+    receiveTracked(frame, index, verdict, megaflow, flags, entry);
+    return;
+  }
   beginCommon(frame, index, entry);
   runCounted(megaflow, entry);
   end(verdict, DROP_NONE);
@@ -202,9 +219,42 @@ function receiveMissed(frame: usize, index: u32, verdict: usize, hash: u32, flag
       return;
     }
   }
+  if (megaflow != 0 && isPlain(flags) && track(frame, megaflow)) {
+    receiveTracked(frame, index, verdict, megaflow, flags, lastEntry);
+    return;
+  }
   beginCommon(frame, index, 0);
   if (megaflow != 0) runCounted(megaflow, 0);
   else processMissed();
+  end(verdict, DROP_NONE);
+}
+
+/** A TCP segment that has been through the ct() and the recirculation of `first`; its key was of `entry`, unless that is 0. */
+function receiveTracked(
+  frame: usize,
+  index: u32,
+  verdict: usize,
+  first: usize,
+  flags: u32,
+  entry: usize,
+): void {
+  const megaflow = trackedGuess(first);
+  if (megaflow != 0) {
+    const port = load<u32>(megaflow, MF_QUICK_PORT);
+    if (port != <u32>NO_QUICK_PORT) {
+      const wireLen = load<u32>(frame, FRAME_WIRE_LEN);
+      if (entry != 0) establishedNote(entry, megaflow, trackedRef);
+      countHit(megaflow, false, wireLen, load<u64>(frame, FRAME_TIME), flags);
+      outputQuick(<usize>load<u32>(frame, FRAME_PTR), load<u32>(frame, FRAME_LEN), wireLen, port, index);
+      v128.store(verdict, i32x4(1, 0, DROP_NONE, load<u32>(megaflow, MF_TAG)));
+      return;
+    }
+  }
+  beginCommon(frame, index, 0);
+  store<u32>(PKT, 1, PKT_DEPTH);
+  store<u32>(PKT, trackedConn, PKT_CONN);
+  store<u32>(PKT, trackedReply ? PKT_CONN_F_REPLY : 0, PKT_CONN_FLAGS);
+  processTracked(first);
   end(verdict, DROP_NONE);
 }
 
