@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { ip, Lab, MAIN, missing, oneBridge, ping, plugIn, transfer, up, within } from "./lab.ts";
+import { ip, Lab, MAIN, missing, oneBridge, ping, plugIn, transfer, until, up, within } from "./lab.ts";
 
 const skip = missing();
 const BYTES = 20_000_000;
@@ -178,15 +177,17 @@ test("a port whose interface is down is not live: a group goes to the next", { s
       const after = await run.counters();
       return ["blue", "green"].map((name) => after[name]!.txFrames! - before[name]!.txFrames! >= 3);
     };
+    const blueIs = (key: "up" | "attached", value: boolean) =>
+      until(`blue ${key}: ${value}`, async () => (await run.counters()).blue![key] === value);
     assert.deepEqual(await sent(), [true, false]);
     ip("-n", blue, "link", "set", "eth", "down");
-    await sleep(400);
+    await blueIs("up", false);
     assert.deepEqual(await sent(), [false, true]);
     ip("-n", blue, "link", "set", "eth", "up");
-    await sleep(400);
+    await blueIs("up", true);
     assert.deepEqual(await sent(), [true, false]);
     ip("-n", node, "link", "del", "blue");
-    await sleep(400);
+    await blueIs("attached", false);
     assert.deepEqual(await sent(), [false, true]);
     ip("-n", green, "link", "set", "eth", "down");
   } finally {

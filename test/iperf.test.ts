@@ -1,9 +1,8 @@
 // iperf3 through a switch: TCP both ways and UDP, by TAPs and by veths as they come.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, Lab, missing, oneBridge, ping, received, up, within } from "./lab.ts";
+import { connect, Lab, missing, oneBridge, Program, ping, received, up, within } from "./lab.ts";
 
 const SECONDS = "1";
 const SERVER = "10.78.0.2";
@@ -23,25 +22,11 @@ interface Report {
   readonly end: { readonly sum_received: Sum; readonly sum: Sum };
 }
 
-/** Waits until it says that it listens. */
-async function serve(netns: string): Promise<ChildProcess> {
-  const server = spawn("ip", ["netns", "exec", netns, "iperf3", "-s", "--forceflush"], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let said = "";
-  server.stdout.on("data", (data: Buffer) => (said += data.toString()));
-  for (let i = 0; !said.includes("listening"); i++) {
-    assert.ok(i < 250, "no server");
-    await sleep(20);
-  }
-  return server;
-}
-
 for (const kind of ["tap", "tap, queues: 4", "af-packet"] as const) {
   const type = kind === "af-packet" ? kind : "tap";
   test(`iperf3 through ports of type ${kind}`, { skip: missing("iperf3") }, async (t) => {
     const lab = new Lab("iperf");
-    let server: ChildProcess | null = null;
+    let server: Program | null = null;
     try {
       const node = lab.namespace("node");
       const [red, blue] = ["red", "blue"].map((name) => lab.namespace(name)) as [string, string];
@@ -62,7 +47,8 @@ for (const kind of ["tap", "tap, queues: 4", "af-packet"] as const) {
       );
       for (const { netns, device, address } of ends) up(netns, device, address);
       ping(red, SERVER);
-      server = await serve(blue);
+      server = new Program(blue, "iperf3", "-s", "--forceflush");
+      await server.until("listening");
       const iperf = async (...options: string[]): Promise<Report["end"]> => {
         for (let i = 0; ; i++) {
           const { stdout, stderr } = within(red, "iperf3", "-c", SERVER, "-t", SECONDS, "--json", ...options);
@@ -94,7 +80,7 @@ for (const kind of ["tap", "tap, queues: 4", "af-packet"] as const) {
       }
       for (const { txTooLong } of (await run.statistics()).ports) assert.equal(txTooLong, 0);
     } finally {
-      server?.kill();
+      await server?.stop();
       await lab.end();
     }
   });

@@ -97,6 +97,7 @@ export interface PortStatistics {
   readonly txFrames: number;
   readonly txDropped: number;
   readonly txTooLong: number;
+  readonly attached: boolean;
   readonly up: boolean;
 }
 
@@ -285,35 +286,67 @@ const data = randomBytes(Number(size));
 const socket = require("node:net").connect(Number(port), address, () => socket.end(data));
 socket.on("close", () => console.log(createHash("sha256").update(data).digest("hex")));`;
 
+/** A program in a namespace, for TIMEOUT_MS at most. */
+export class Program {
+  readonly #child: ChildProcess;
+  #said = "";
+  #ended = false;
+  /** All that it printed, once it has ended. */
+  readonly done: Promise<string>;
+
+  constructor(netns: string, command: string, ...args: readonly string[]) {
+    this.#child = spawn("ip", ["netns", "exec", netns, command, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+      timeout: 2 * TIMEOUT_MS,
+    });
+    this.#child.stdout!.on("data", (data: Buffer) => (this.#said += data.toString()));
+    this.done = new Promise((resolve) =>
+      this.#child.once("close", () => {
+        this.#ended = true;
+        resolve(this.#said);
+      }),
+    );
+  }
+
+  /** Of Node. */
+  static node(netns: string, script: string, ...args: readonly string[]): Program {
+    return new Program(netns, process.execPath, "-e", script, ...args);
+  }
+
+  /** Resolves when it has printed the words; fails when it ends without. */
+  async until(words: string): Promise<void> {
+    const deadline = Date.now() + TIMEOUT_MS;
+    while (!this.#said.includes(words)) {
+      assert.ok(!this.#ended && Date.now() < deadline, `no "${words}" in: ${this.#said}`);
+      await sleep(20);
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#ended) this.#child.kill();
+    await this.done;
+  }
+}
+
 /** Sends random bytes over TCP from one namespace to an address in another; they must arrive. */
 export async function transfer(from: string, to: string, address: string, size = 5_000_000): Promise<void> {
   const port = "5201";
-  const server = spawn("ip", ["netns", "exec", to, process.execPath, "-e", SERVER, port], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const server = Program.node(to, SERVER, port);
   try {
-    let said = "";
-    server.stdout!.on("data", (data: Buffer) => (said += data.toString()));
-    for (let i = 0; !said.includes("listening"); i++) {
-      assert.ok(i < 500, "no server");
-      await sleep(20);
-    }
-    const closed = new Promise((resolve) => server.once("close", resolve));
-    const client = spawn(
-      "ip",
-      ["netns", "exec", from, process.execPath, "-e", CLIENT, port, address, String(size)],
-      {
-        stdio: ["ignore", "pipe", "inherit"],
-        timeout: TIMEOUT_MS,
-      },
-    );
-    let sent = "";
-    client.stdout!.on("data", (data: Buffer) => (sent += data.toString()));
-    await new Promise((resolve) => client.once("close", resolve));
+    await server.until("listening");
+    const sent = await Program.node(from, CLIENT, port, address, String(size)).done;
     assert.match(sent, /^[0-9a-f]{64}\n$/, "nothing was sent");
-    await Promise.race([closed, sleep(TIMEOUT_MS, null, { ref: false })]);
-    assert.equal(said, `listening\n${sent}`);
+    assert.equal(await server.done, `listening\n${sent}`);
   } finally {
-    server.kill();
+    await server.stop();
+  }
+}
+
+/** Resolves when it is so. */
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + TIMEOUT_MS;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `it did not come about: ${what}`);
+    await sleep(20);
   }
 }

@@ -1,30 +1,13 @@
 // `megaflow run` with real programs: two network namespaces behind TAP devices, and the switch between them.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { ip, Lab, MAIN, missing, ping, up } from "./lab.ts";
+import { ip, Lab, MAIN, missing, Program, ping, up } from "./lab.ts";
 
 const skip = missing();
-
-/** A program of Node in a namespace; resolves with what it printed. */
-function node(
-  netns: string,
-  script: string,
-): { readonly child: ChildProcess; readonly done: Promise<string> } {
-  const child = spawn("ip", ["netns", "exec", netns, process.execPath, "-e", script], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const done = new Promise<string>((resolve) => {
-    let said = "";
-    child.stdout!.on("data", (data: Buffer) => (said += data.toString()));
-    child.once("close", () => resolve(said.trim()));
-  });
-  return { child, done };
-}
 
 const yaml = (red: string, blue: string) => `
 bridges:
@@ -44,17 +27,18 @@ const ADMIT = "table=1,ip,ct_state=+new actions=ct(commit),NORMAL\n";
 const REFUSE = "table=1,ip,ct_state=+new actions=drop\n";
 
 const BYTES = 20_000_000;
-/** Sends BYTES slowly enough that something can happen in between, then says their digest; "gone" if that takes too long. */
+/** Takes BYTES, sent slowly enough that something can happen in between; both ends say their digest. */
 const SERVER = `
 const { createHash } = require("node:crypto");
 require("node:net").createServer((socket) => {
   const hash = createHash("sha256"); let size = 0;
   socket.on("data", (data) => { hash.update(data); size += data.length; if (size === ${BYTES}) { console.log(hash.digest("hex")); socket.end(); process.exit(0); } });
-}).listen(5001, () => console.error = () => {});`;
+}).listen(5001, () => console.log("listening"));`;
 const CLIENT = `
 const { createHash, randomBytes } = require("node:crypto");
 const hash = createHash("sha256"); let left = ${BYTES};
 const socket = require("node:net").connect(5001, "10.78.0.2", async () => {
+  console.log("connected");
   while (left > 0) {
     const data = randomBytes(Math.min(left, 200000)); left -= data.length; hash.update(data);
     if (!socket.write(data)) await new Promise((r) => socket.once("drain", r));
@@ -87,19 +71,19 @@ test("programs in two namespaces talk through a switch, and its tables change un
       (await running.signal("SIGHUP", /br0: (.*)/))[1]!,
       /^4 flows added or changed, 1 removed, 0 kept$/,
     );
-    const server = node(blue, SERVER);
-    await sleep(500);
-    const client = node(red, CLIENT);
-    await sleep(500);
+    const server = Program.node(blue, SERVER);
+    await server.until("listening");
+    const client = Program.node(red, CLIENT);
+    await client.until("connected");
     lab.write("br0.flows", TRACKED + REFUSE);
     assert.match(
       (await running.signal("SIGHUP", /br0: (.*)/))[1]!,
       /^1 flows added or changed, 0 removed, 3 kept$/,
     );
-    assert.equal(await node(red, CONNECT).done, "timed out");
+    assert.equal(await Program.node(red, CONNECT).done, "timed out\n");
     const [sent, received] = await Promise.all([client.done, server.done]);
-    assert.match(sent, /^[0-9a-f]{64}$/);
-    assert.equal(received, sent);
+    assert.match(sent, /^connected\n[0-9a-f]{64}\n$/);
+    assert.equal(received, sent.replace("connected", "listening"));
 
     lab.write("br0.flows", `${NORMAL}table=1,no_such=3 actions=drop\n`);
     assert.match((await running.signal("SIGHUP", /nothing was changed: (.*)/))[1]!, /br0\.flows:2:/);

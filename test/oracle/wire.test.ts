@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { framesOf } from "../antrea-story.ts";
-import { Lab, missing, within } from "../lab.ts";
+import { Lab, missing, Program, within } from "../lab.ts";
 import { type End, type PortKind, type SwitchName, startNode, turnOn } from "../live-node.ts";
 import { Web } from "../web.ts";
 import { ovsSkip } from "./ovs.ts";
@@ -104,11 +104,9 @@ async function conversation(by: SwitchName, kind: PortKind): Promise<Record<stri
     const web = await Web.start(lab, blue);
     ended.push(() => web.stop());
     utimesSync(web.write("small", "a small file\n".repeat(70)), 1_600_000_000, 1_600_000_000);
-    const echo = spawn("ip", ["netns", "exec", blue, process.execPath, "-e", ECHO], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    ended.push(async () => echo.kill());
-    await new Promise((resolve) => echo.stdout.once("data", resolve));
+    const echo = Program.node(blue, ECHO);
+    ended.push(() => echo.stop());
+    await echo.until("listening");
     const recorded = [];
     for (const end of node.ends) recorded.push(await record(lab, end));
     await sleep(SETTLED_MS);
