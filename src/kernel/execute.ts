@@ -66,7 +66,9 @@ import {
   PKT_ENTRY,
   PKT_F_DIRTY,
   PKT_F_OWNED,
+  PKT_F_REHASH,
   PKT_FLAGS,
+  PKT_HASH,
   PKT_KEY_MAP,
   PKT_NOW,
   PKT_TRUNC,
@@ -247,7 +249,8 @@ function refreshKey(): void {
   if (flags & PKT_F_DIRTY) {
     store<u32>(PKT, flags & ~PKT_F_DIRTY, PKT_FLAGS);
     store<u32>(PKT, 0, PKT_ENTRY);
-    keepHash();
+    if (flags & PKT_F_REHASH) store<u32>(PKT, 0, PKT_HASH);
+    else keepHash();
     parse();
   }
 }
@@ -297,6 +300,7 @@ function recirculate(id: u32): bool {
   }
   store<u32>(PKT, depth + 1, PKT_DEPTH);
   refreshKey();
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) & ~PKT_F_REHASH, PKT_FLAGS);
   forgetLabels();
   store<u32>(KEY, bswap<u32>(id), O_RECIRC_ID);
   return true;

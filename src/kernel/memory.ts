@@ -70,6 +70,8 @@ export const PKT_F_TUNNEL: u32 = 8;
 /** Labels were pushed since the last lookup, before a header of IPv4 or of IPv6: ct still tracks what is below them, as in OVS. */
 export const PKT_F_ABOVE_IPV4: u32 = 16;
 export const PKT_F_ABOVE_IPV6: u32 = 32;
+/** The hash of the frame as it came is forgotten: it will be that of the frame as it is looked up next. */
+export const PKT_F_REHASH: u32 = 64;
 
 /** PKT_CONN_FLAGS: the frame goes in the connection's reply direction; it is an ICMP error about the connection. */
 export const PKT_CONN_F_REPLY: u32 = 1;

@@ -8,6 +8,7 @@ import {
   PKT_F_ABOVE_IPV4,
   PKT_F_ABOVE_IPV6,
   PKT_F_DIRTY,
+  PKT_F_REHASH,
   PKT_FLAGS,
   PKT_L2_5,
   PKT_L3,
@@ -38,6 +39,11 @@ function isVlan(type: u32): bool {
 
 function dirty(): void {
   store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_DIRTY, PKT_FLAGS);
+}
+
+/** In OVS the hash of the frame as it came goes with a label that is taken off. */
+function forgetHash(): void {
+  store<u32>(PKT, load<u32>(PKT, PKT_FLAGS) | PKT_F_REHASH, PKT_FLAGS);
 }
 
 /** Makes room for four bytes at offset `at`, moving what is before it; returns where the frame now starts. */
@@ -140,5 +146,6 @@ export function popMpls(ethertype: u32): void {
   shift(PKT_L3, -TAG_SIZE);
   shift(PKT_L4, -TAG_SIZE);
   dirty();
+  forgetHash();
   if (at == 0) poppedBareLabel(ethertype);
 }
