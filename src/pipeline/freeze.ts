@@ -66,6 +66,8 @@ function recirculate(ctx: Context, table: number): FrozenState {
       mirrored: ctx.mirrored,
     },
     ctx.nowMs,
+    // With nothing new but a hash, the frame would meet the megaflow that hashes it again, and again, as it may in OVS.
+    ctx.hashFirst !== null ? ctx.flow.get32(O_RECIRC_ID) : 0,
   );
   (ctx.owner.recircs ??= []).push(state);
   if (ctx.pause !== null) {

@@ -93,8 +93,8 @@ export class RecircTable {
     return this.#byId.get(id) ?? null;
   }
 
-  /** The id of this state: an old one when it is known. */
-  allocate(flow: Flow, from: Resume, nowMs: number): FrozenState {
+  /** The id of this state: an old one when it is known, but not `other`. */
+  allocate(flow: Flow, from: Resume, nowMs: number, other = 0): FrozenState {
     const metadata = gather(flow);
     const hash = hashState(metadata, from);
     const same = this.#byHash.get(hash);
@@ -102,7 +102,7 @@ export class RecircTable {
     const since = from.userdata === null ? 0 : this.#traceFrom;
     if (same !== undefined) {
       for (const state of same) {
-        if (state.id >= since && equalStates(state, metadata, from)) {
+        if (state.id >= since && state.id !== other && equalStates(state, metadata, from)) {
           state.usedMs = nowMs;
           return state;
         }
