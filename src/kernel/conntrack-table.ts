@@ -73,6 +73,8 @@ const H_FIRST: usize = 256; //    WHEEL_LISTS u32: the first connection of each 
 const H_LAST: usize = 2048; //    and its last
 const HEADER_SIZE: usize = 4096;
 
+/** Connections that are found in a second-level cache of 1 MB, heads and hot parts. */
+const LARGE: u64 = 10_000;
 const SLOTS: u32 = 64;
 const TICK_SHIFT: u64 = 10; // a tick is 1,024 ms
 // Lists of a wheel; the un-answered connections' wheel has the same from UNANSWERED on.
@@ -298,6 +300,16 @@ export function lookup(key: v128, reversed: v128, hash: u32, src6: usize, dst6: 
     }
   }
   return 0;
+}
+
+/** The first reference of a hash chain. */
+export function headOf(hash: u32): u32 {
+  return load<u32>(heads + ((hash & headMask) << 2));
+}
+
+/** Whether there are more connections than a processor's caches have room for. */
+export function isLarge(): bool {
+  return load<u64>(base + H_COUNTERS + ((CTC_CONNECTIONS as usize) << 3)) > LARGE;
 }
 
 function sameCold(index: u32, src6: usize, dst6: usize): bool {

@@ -74,7 +74,7 @@ import {
   outputRoom,
 } from "./output.ts";
 import { parse } from "./parse.ts";
-import { track, trackedConn, trackedGuess, trackedRef, trackedReply } from "./tracked.ts";
+import { AHEAD, touchAhead, track, trackedConn, trackedGuess, trackedRef, trackedReply } from "./tracked.ts";
 import { transientReset } from "./transient.ts";
 import { receiveTunnel } from "./tunnel.ts";
 
@@ -105,6 +105,7 @@ export function receive(frames: usize, count: u32, deadlineMs: u64): u32 {
   let done: u32 = 0;
   for (; done < count; done++) {
     const frame = frames + <usize>done * FRAME_DESC_SIZE;
+    if ((done & (AHEAD - 1)) == 0) touchAhead(frame, min(count - done, AHEAD));
     if (load<u64>(frame, FRAME_TIME) >= deadlineMs) break;
     outputRoom();
     const verdict = verdicts + <usize>done * VERDICT_SIZE;
