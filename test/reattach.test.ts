@@ -12,6 +12,8 @@ const ROUNDS = Number(process.env.MEGAFLOW_ROUNDS ?? 8);
 const WARM_ROUNDS = Math.floor(ROUNDS / 2);
 /** What JavaScript may hold more at the end than after those. */
 const HEAP_GROWTH = 500_000;
+/** Requests without an answer when a ping ends. */
+const ON_THE_WAY_MAX = 3;
 /** Of a processor, at 200 frames a second and a port that comes and goes. */
 const BUSY_MAX = 0.5;
 const IDLE_MAX = 0.25;
@@ -93,6 +95,7 @@ for (const [type, { port, device, make, remove }] of Object.entries(KINDS)) {
       within(red!, "ping", "-c", "1", "-w", "5", "10.78.0.3");
       pingers.push(new Pinger(red!, "10.78.0.3", "0.01"), new Pinger(red!, "10.78.0.2", "0.01"));
 
+      const before = await run.counters(); // until a device is on, nothing is sent there
       let memory = await run.memory();
       let descriptors = run.descriptors();
       let [ticks, sinceMs] = [run.cpuTicks(), Date.now()];
@@ -123,7 +126,7 @@ for (const [type, { port, device, make, remove }] of Object.entries(KINDS)) {
           `processor ${busy.toFixed(2)}, idle ${idle.toFixed(2)}; heap ${memory.heapUsed} to ${after.heapUsed}, external ` +
           `${memory.external} to ${after.external}, resident ${memory.rss} to ${after.rss} bytes; ${descriptors} descriptors`,
       );
-      assert.equal(others!.received, others!.sent, "the other ports lose nothing");
+      assert.ok(others!.received >= others!.sent - ON_THE_WAY_MAX, "the other ports lose nothing");
       assert.ok(gone!.received > 0 && gone!.received < gone!.sent);
       assert.equal(run.descriptors(), descriptors);
       assert.ok(after.heapUsed < memory.heapUsed + HEAP_GROWTH);
@@ -131,6 +134,8 @@ for (const [type, { port, device, make, remove }] of Object.entries(KINDS)) {
       assert.ok(busy < BUSY_MAX, `it spins: ${busy}`);
       assert.ok(idle < IDLE_MAX, `it spins when idle: ${idle}`);
       const { ports, drops } = await run.statistics();
+      for (const { name, txDropped } of ports)
+        if (name !== "blue") assert.equal(txDropped, before[name]!.txDropped, name);
       const sum = (key: "rxFrames" | "txFrames" | "txDropped") => ports.reduce((all, p) => all + p[key], 0);
       assert.equal(run.process.exitCode, null);
       t.diagnostic(
