@@ -49,7 +49,8 @@ export function register(program: Command): void {
     .action((flow: string, frame: string | undefined, options: TraceOptions) => {
       const words = [flow, ...(frame === undefined ? [] : [frame])];
       for (const state of options.ctNext) words.push("--ct-next", state);
-      process.stdout.write(`${traceText(words, options)}\n`);
+      // A translation that failed ends with a line's end of its own.
+      process.stdout.write(`${traceText(words, options).trimEnd()}\n`);
     });
 }
 
