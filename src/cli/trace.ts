@@ -25,7 +25,7 @@ After each ct action with a table the trace goes on with the next --ct-next stat
 
 Exit status: 0 done; 2 bad arguments or input.`;
 
-interface TraceOptions extends SwitchOptions {
+export interface TraceOptions extends SwitchOptions {
   readonly ctNext: string[];
 }
 
@@ -54,7 +54,8 @@ export function register(program: Command): void {
     });
 }
 
-function traceText(words: readonly string[], options: TraceOptions): string {
+/** What the command prints for these words. Throws MegaflowError. */
+export function traceText(words: readonly string[], options: Omit<TraceOptions, "ctNext">): string {
   const described = describeSwitch(options, []);
   const files = readSwitchFiles({ ...described, localName: described.bridgeName }, [], []);
   const { ports } = files;

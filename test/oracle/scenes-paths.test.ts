@@ -27,6 +27,7 @@ const mpls = (
 const packet = (frame: Uint8Array): Uint8Array => frame.subarray(14);
 
 scene("an MPLS VPN: two customers with the same addresses, transit, and the last hop but one", () => ({
+  shards: true,
   ports: [1, 2, 3, 4],
   flows: `
 # customers at 1 and 2, core at 3
@@ -90,6 +91,7 @@ table=6,priority=1 actions=output:2
 }));
 
 scene("provider bridging: a customer's tags carried in another", () => ({
+  shards: true,
   ports: [1, 2, 3],
   megaflows: true,
   flows: `
@@ -147,6 +149,7 @@ const SIZES: SceneFrame[] = evenly(
 );
 
 scene("a gateway: packets that are too big, hops that run out, an echo answered by flows", () => ({
+  shards: true,
   ports: [1, 2, 3],
   megaflows: true,
   flows: `

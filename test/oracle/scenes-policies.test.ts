@@ -257,6 +257,7 @@ scene("security groups, as OpenStack makes them", () => ({
 const V6 = { src: "fd00::1", dst: "fd00:1::2" };
 
 scene("an IPv6 router: neighbours answered by flows, headers passed, hops counted", () => ({
+  shards: true,
   ports: [1, 2, 3],
   megaflows: true,
   flows: `

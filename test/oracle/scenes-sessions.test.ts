@@ -339,6 +339,7 @@ scene("connections of every protocol until they are forgotten", () => {
 });
 
 scene("zones, marks and labels carried from one to the next", () => ({
+  shards: true,
   ports: [1, 2, 3],
   megaflows: true,
   flows: `
