@@ -179,7 +179,7 @@ for (const [what, message] of [
   ["is terminated", /shard 1 (has ended: |does not answer)/],
 ] as const) {
   test(`when a shard ${what} the run ends, and knows what was processed`, async () => {
-    const pool = await ShardPool.start(2, 500);
+    const pool = await ShardPool.start(2, { silenceMs: 500 });
     try {
       const flows = "tcp,actions=output:2";
       const plan = planOf({ ...EMPTY_CASE, flows: [flows] });

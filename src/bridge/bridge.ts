@@ -2,6 +2,7 @@
 // pass between them, and keeps the installed megaflows true to the tables.
 import { ConntrackControl, type ConntrackSettings, policyNumbers } from "../datapath/conntrack-settings.ts";
 import { type CacheCounters, Datapath, type OutputSink, Verdict } from "../datapath/datapath.ts";
+import type { Kernel } from "../datapath/kernel.ts";
 import { setMeter } from "../datapath/meters.ts";
 import { STALE_ALL, type Stale, StaleFilter } from "../datapath/stale.ts";
 import { CONNECTIONS_MAX, MEGAFLOWS_MAX } from "../datapath/start-kernel.ts";
@@ -9,12 +10,13 @@ import { Twins } from "../datapath/twins.ts";
 import type { Flow } from "../flow/flow.ts";
 import type { FlowMod, GroupMod, MeterMod } from "../pipeline/action.ts";
 import { type FlowRemoval, flowRemoval, type RemovalReason } from "../pipeline/flow-removal.ts";
+import type { Meter } from "../pipeline/meter.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import type { PortTable } from "../pipeline/port-table.ts";
 import type { Rule } from "../pipeline/rule.ts";
 import type { PipelineSettings } from "../pipeline/settings.ts";
 import type { ShardLoader } from "../worker/shard-pool.ts";
-import { Spread } from "./spread.ts";
+import { type Revival, Spread } from "./spread.ts";
 import type { SpreadPlan } from "./spread-plan.ts";
 
 export type FailMode = "secure" | "standalone";
@@ -38,7 +40,12 @@ export interface BridgeOptions {
   readonly vlanLimit?: number;
   readonly conntrack?: ConntrackSettings;
   /** Kernels in other threads that share the work, by a plan that spreads it; left out: one in this thread. */
-  readonly shards?: { readonly loaders: readonly ShardLoader[]; readonly plan: SpreadPlan };
+  readonly shards?: {
+    readonly loaders: readonly ShardLoader[];
+    readonly plan: SpreadPlan;
+    /** How a shard that is lost is replaced; left out: losing one is an error. */
+    readonly revival?: Revival;
+  };
 }
 
 /** Told what became of each frame, in the order the frames came; `frame` and `index` are places in what was staged. */
@@ -59,12 +66,10 @@ const SWEEP_INTERVAL_MS = 500;
 const SWEEP_AGAIN_MS = 1;
 
 /** Where frames wait for the next run(): the only datapath, or the window of several shards. */
-type Intake = Pick<Datapath, "stage" | "staged" | "batchMax" | "stagedFrame">;
+type Intake = Pick<Datapath, "stage" | "stageFrom" | "staged" | "batchMax" | "stagedFrame">;
 
 export class Bridge {
   readonly pipeline: Pipeline;
-  /** The only one, or the first shard's. */
-  readonly datapath: Datapath;
   /** One a shard. */
   readonly datapaths: readonly Datapath[];
   /** What spreads the frames over several shards; null with one. */
@@ -111,21 +116,47 @@ export class Bridge {
       const { loaders, plan } = shards;
       const share = (max: number) => Math.ceil(max / loaders.length);
       this.twins = new Twins();
-      this.spread = new Spread(this.pipeline, plan, loaders, {
-        ...common,
-        connectionsMax: share(connectionsMax),
-        megaflowsMax: share(megaflowsMax),
-        twins: this.twins,
-      });
+      this.spread = new Spread(
+        this.pipeline,
+        plan,
+        loaders,
+        {
+          ...common,
+          connectionsMax: share(connectionsMax),
+          megaflowsMax: share(megaflowsMax),
+          twins: this.twins,
+        },
+        shards.revival,
+      );
+      this.spread.onReplaced = (datapath) => {
+        this.#setUp(datapath, conntrack);
+        for (const meter of this.pipeline.meters.list) setKernelMeter(datapath.kernel, meter);
+      };
       this.datapaths = this.spread.datapaths;
     }
-    this.datapath = this.datapaths[0]!;
     this.#intake = this.spread ?? this.datapath;
-    for (const datapath of this.datapaths) {
-      datapath.afterUpcall = () => this.#revalidateStale();
-      new ConntrackControl(datapath.kernel).apply(conntrack);
-    }
+    for (const datapath of this.datapaths) this.#setUp(datapath, conntrack);
     this.conntrack = new ConntrackControl(this.datapath.kernel);
+  }
+
+  #setUp(datapath: Datapath, conntrack: ConntrackSettings): void {
+    datapath.afterUpcall = () => this.#revalidateStale();
+    new ConntrackControl(datapath.kernel).apply(conntrack);
+  }
+
+  /** The only one, or the first shard's. */
+  get datapath(): Datapath {
+    return this.datapaths[0]!;
+  }
+
+  /** What all shards have: a megaflow of several is one. */
+  get megaflowCount(): number {
+    return this.twins?.size ?? this.datapath.megaflows.size;
+  }
+
+  /** Of all shards, with those that have ended since they were last swept out. */
+  connectionCount(): number {
+    return this.datapaths.reduce((sum, datapath) => sum + datapath.connectionCount(), 0);
   }
 
   /** Applies flow-mods as one bundle, all or nothing; throws MegaflowError, and nothing has changed then. */
@@ -156,11 +187,7 @@ export class Bridge {
       if (!after.has(meter)) for (const kernel of kernels) setMeter(kernel, meter.datapathId, null);
     }
     for (const meter of after) {
-      const { unit, burst, bands } = meter.mod;
-      // Without the burst flag a bucket holds a second's worth, as in OVS.
-      const kernelBands = bands.map((b) => ({ rate: b.rate, burst: burst ? b.burstSize : b.rate }));
-      if (before.has(meter)) continue;
-      for (const kernel of kernels) setMeter(kernel, meter.datapathId, { unit, bands: kernelBands });
+      if (!before.has(meter)) for (const kernel of kernels) setKernelMeter(kernel, meter);
     }
     this.#revalidateStale();
   }
@@ -184,6 +211,11 @@ export class Bridge {
     timeMs: number,
   ): boolean {
     return this.#intake.stage(data, offset, length, wireLength, inPort, timeMs);
+  }
+
+  /** As Datapath.stageFrom(). */
+  stageFrom(...args: Parameters<Datapath["stageFrom"]>): number {
+    return this.#intake.stageFrom(...args);
   }
 
   /** Frames staged. */
@@ -262,6 +294,7 @@ export class Bridge {
   /** Lets time pass without frames, up to `nowMs`. */
   advance(nowMs: number): void {
     this.finish();
+    this.spread?.mend();
     if (this.#nextTimerMs() <= nowMs) this.#runTimers(nowMs);
     this.nowMs = Math.max(this.nowMs, nowMs);
   }
@@ -351,4 +384,10 @@ export class Bridge {
     this.#removed = [];
     for (const { rule, reason, nowMs } of removed) this.onFlowRemoved?.(flowRemoval(rule, reason, nowMs));
   }
+}
+
+function setKernelMeter(kernel: Kernel, { datapathId, mod: { unit, burst, bands } }: Meter): void {
+  // Without the burst flag a bucket holds a second's worth, as in OVS.
+  const kernelBands = bands.map((b) => ({ rate: b.rate, burst: burst ? b.burstSize : b.rate }));
+  setMeter(kernel, datapathId, { unit, bands: kernelBands });
 }

@@ -28,6 +28,8 @@ export type PortListener = (port: LivePort, error: MegaflowError | null) => void
 const REOPEN_MS = 200;
 /** How often timers are looked at while no frames come. */
 const TICK_MS = 100;
+/** How soon a port is looked at again while a shard is missing. */
+const AGAIN_MS = 2;
 const ETHERNET_SIZE = 14;
 /** Reads of one port before the others have their turn. */
 const READS_A_TURN = 4;
@@ -103,7 +105,7 @@ export class LiveBridge implements FrameSink {
   }
 
   runStaged(): void {
-    if (this.bridge.datapath.staged === 0) return;
+    if (this.bridge.staged === 0) return;
     this.bridge.run(this);
     this.#segments.fill(0);
   }
@@ -156,19 +158,28 @@ export class LiveBridge implements FrameSink {
 
   /** Takes what waits at a port, a few reads at most, through the bridge. */
   #receive(attached: Attached): void {
+    if (this.bridge.spread?.isShort(this.#now()) === true) {
+      attached.again ??= setTimeout(() => {
+        attached.again = null;
+        if (this.#running) this.#receive(attached);
+      }, AGAIN_MS);
+      return;
+    }
     for (let read = 0; read < READS_A_TURN && attached.device !== null; read++) {
       const count = this.#read(attached);
-      this.runStaged();
-      if (count < DEVICE_FRAMES_MAX) return;
+      // Several shards share what several reads give.
+      if (this.bridge.spread === null) this.runStaged();
+      if (count < DEVICE_FRAMES_MAX) break;
     }
+    this.runStaged();
   }
 
   #read(attached: Attached): number {
     const { port, counters } = attached;
     const device = attached.device!;
-    const segments = this.#segments.subarray(this.bridge.datapath.staged);
+    const segments = this.#segments.subarray(this.bridge.staged);
     try {
-      const count = this.bridge.datapath.stageFrom(
+      const count = this.bridge.stageFrom(
         (memory, offset, slotSize, lengths) => device.read(memory, offset, slotSize, lengths, segments),
         MAX_FRAME,
         this.#lengths,
@@ -297,6 +308,7 @@ class Attached {
   readonly counters: PortCounters;
   device: Device | null = null;
   reopenMs = 0;
+  again: NodeJS.Timeout | null = null;
   memory: Uint8Array = new Uint8Array(0);
   count = 0;
   readonly offsets = new Uint32Array(DEVICE_FRAMES_MAX);

@@ -68,6 +68,18 @@ export function planSpread(input: SpreadInput): SpreadPlan {
   return { ...plan, by: written.has("ports") ? "pair" : "tuple", tracks: true };
 }
 
+/** What both plans allow. */
+export function narrower(a: SpreadPlan, b: SpreadPlan): SpreadPlan {
+  if (a.by === null) return a;
+  if (b.by === null) return b;
+  return {
+    by: a.by === "pair" ? "pair" : b.by,
+    reason: null,
+    othersTogether: a.othersTogether || b.othersTogether,
+    tracks: a.tracks || b.tracks,
+  };
+}
+
 const alone = (reason: string): SpreadPlan => ({ by: null, reason, othersTogether: false, tracks: false });
 
 function settingsReason({ ports, settings, conntrack, hasConnections }: SpreadInput): string | null {

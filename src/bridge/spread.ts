@@ -8,25 +8,31 @@
 // What is the same as with one shard: everything, for the pipelines that planSpread() lets spread (spread-plan.ts). Their upcalls
 // change nothing that another shard's frames could see, so that it does not matter how far ahead of an upcall other shards have come.
 //
+// A shard whose thread ends is replaced where there is a Revival: what it counted still counts, its connections are lost, and so are those
+// frames of the window that it had been given. Until its successor is there, its further frames are lost too.
+//
 // Fragments have no ports. Where connections are tracked and frames steered by their ports, the first fragment between two addresses
 // brings all connections between the two into one shard, and from then on their frames are steered by the addresses alone.
-import { DROP_NONE, MAX_FRAME } from "../datapath/abi.ts";
+import { DROP_NONE, DROP_SHARD_LOST, MAX_FRAME } from "../datapath/abi.ts";
 import { moveConnections } from "../datapath/conntrack-move.ts";
 import { type CacheCounters, Datapath, type DatapathOptions, Verdict } from "../datapath/datapath.ts";
 import type { Translation, UpcallHandler } from "../datapath/upcall.ts";
-import { Flow } from "../flow/flow.ts";
 import { MegaflowError } from "../lib/errors.ts";
+import { DEVICE_FRAMES_MAX } from "../port/device.ts";
 import type { ShardKernel } from "../worker/shard-kernel.ts";
 import type { ShardLoader } from "../worker/shard-pool.ts";
 import { pairOfAddresses } from "../worker/steering.ts";
 import { BYTES_MAX, copyFrame, FRAMES_MAX, KIND_FRAGMENT, Window } from "../worker/window.ts";
 import type { FrameSink } from "./bridge.ts";
-import type { SpreadPlan } from "./spread-plan.ts";
+import { EarlyOutputs } from "./early-outputs.ts";
+import { narrower, type SpreadPlan } from "./spread-plan.ts";
 
 /** Address pairs whose connections have been brought together; with more, those of all pairs are. */
 const GATHERED_MAX = 4096;
 /** A window smaller than this is steered by one shard: waking the others would take longer. */
 const SLICE_MIN = 256;
+/** Frames wait so long for a lost shard's successor. */
+const SHORT_MS = 2000;
 
 /** What a shard has done. */
 export interface ShardCounts {
@@ -34,21 +40,48 @@ export interface ShardCounts {
   /** On the wire. */
   bytes: number;
   cache: CacheCounters;
+  /** Those below only of shards that are replaced when they are lost. */
+  connections: number;
+  /** Frames that were lost with a thread. */
+  lost: number;
+  /** Threads that took the place of one that was lost. */
+  restarts: number;
+}
+
+/** What was lost when a shard was replaced. */
+export interface ShardLoss {
+  readonly shard: number;
+  readonly why: string;
+  readonly frames: number;
+  readonly connections: number;
+}
+
+/** How a shard that is lost is replaced. */
+export interface Revival {
+  /** Gives it another thread, for its loader to be used again; false when there is none yet. */
+  replace(shard: number): boolean;
+  told(loss: ShardLoss): void;
 }
 
 /** A shard's part of the frames at hand. */
 interface Share {
   count: number;
   bytes: number;
+  /** Its shard was lost with it. */
+  isLost: boolean;
   /** What it has put out, and the next of it to tell. */
   outputs: number;
   next: number;
 }
 
 export class Spread {
-  readonly datapaths: readonly Datapath[];
+  readonly datapaths: Datapath[] = [];
+  /** Called with a datapath that has taken the place of another. */
+  onReplaced: ((datapath: Datapath) => void) | null = null;
   readonly batchMax = FRAMES_MAX;
-  readonly #kernels: readonly ShardKernel[];
+  readonly #kernels: ShardKernel[] = [];
+  readonly #make: (shard: number) => void;
+  readonly #revival: Revival | null;
   /** One is filled while the shards may still work on the other. */
   readonly #windows: readonly [Window, Window];
   #current: 0 | 1 = 0;
@@ -57,10 +90,15 @@ export class Spread {
   /** Of the window that the shards work on. */
   #numbers: readonly Uint32Array[] = [];
   #pendingTally: NonNullable<FrameSink["tally"]> | null = null;
-  readonly #plan: SpreadPlan;
+  #plan: SpreadPlan;
   /** Address pairs, by their hash, that are steered by it alone; null: all are. */
   #gathered: Set<number> | null;
-  readonly #counts: { packets: number; bytes: number }[];
+  readonly #counts: Omit<ShardCounts, "cache">[];
+  /** Of each shard the frames lost that have not been told of. */
+  readonly #untold: number[];
+  #shortSinceMs: number | null = null;
+  /** Frames of a device before they are in the window. */
+  #slots: Uint8Array = new Uint8Array(0);
   readonly #early: readonly EarlyOutputs[];
   readonly #shares: readonly Share[];
   #staged = 0;
@@ -80,30 +118,26 @@ export class Spread {
     plan: SpreadPlan,
     loaders: readonly ShardLoader[],
     options: DatapathOptions,
+    revival: Revival | null = null,
   ) {
     this.#plan = plan;
+    this.#revival = revival;
     this.#gathered = plan.by === "tuple" ? new Set() : null;
     const shards = loaders.length;
     this.#windows = [new Window(shards), new Window(shards)];
-    const kernels: ShardKernel[] = [];
-    this.datapaths = loaders.map((loader, i) => {
-      const load: ShardLoader = (byteLength, imports) => {
-        kernels[i] = loader(byteLength, imports);
-        return kernels[i];
-      };
+    this.#make = (i) => {
+      let kernel: ShardKernel | null = null;
+      const load: ShardLoader = (byteLength, imports) => (kernel = loaders[i]!(byteLength, imports));
       const handler = i === 0 ? pipeline : new Forgetful(pipeline);
-      return new Datapath(handler, { ...options, load, batchMax: FRAMES_MAX });
-    });
-    this.#kernels = kernels;
-    const byPair = plan.by === "pair";
-    const { othersTogether } = plan;
-    kernels.forEach((kernel, shard) => {
-      const windows = this.#windows.map(({ buffer }) => buffer);
-      kernel.join({ windows, shard, shards, byPair, othersTogether });
-    });
+      this.datapaths[i] = new Datapath(handler, { ...options, load, batchMax: FRAMES_MAX });
+      this.#kernels[i] = kernel!;
+      this.#join(i);
+    };
+    for (let i = 0; i < shards; i++) this.#make(i);
     this.#early = loaders.map(() => new EarlyOutputs());
-    this.#shares = loaders.map(() => ({ count: 0, bytes: 0, outputs: 0, next: 0 }));
-    this.#counts = loaders.map(() => ({ packets: 0, bytes: 0 }));
+    this.#shares = loaders.map(() => ({ count: 0, bytes: 0, outputs: 0, next: 0, isLost: false }));
+    this.#counts = loaders.map(() => ({ packets: 0, bytes: 0, connections: 0, lost: 0, restarts: 0 }));
+    this.#untold = loaders.map(() => 0);
   }
 
   get #window(): Window {
@@ -149,6 +183,97 @@ export class Spread {
     return true;
   }
 
+  /** As Datapath.stageFrom(). */
+  stageFrom(
+    read: (memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array) => number,
+    slotSize: number,
+    lengths: Uint32Array,
+    inPort: number,
+    timeMs: number,
+  ): number {
+    const stride = (slotSize + 3) & ~3;
+    if (this.#slots.length < stride * DEVICE_FRAMES_MAX)
+      this.#slots = new Uint8Array(stride * DEVICE_FRAMES_MAX);
+    const room = Math.min(
+      FRAMES_MAX - this.#staged,
+      Math.floor((BYTES_MAX - this.#stagedBytes) / stride),
+      lengths.length,
+      DEVICE_FRAMES_MAX,
+    );
+    const count = read(this.#slots, 0, stride, lengths.subarray(0, room));
+    for (let i = 0; i < count; i++)
+      this.stage(this.#slots, i * stride, lengths[i]!, lengths[i]!, inPort, timeMs);
+    return count;
+  }
+
+  /**
+   * The flows are going to be others. Frames are spread as both plans allow: further than before never, even if these flows would. Where
+   * that is another way, connections go to the shards that their frames will go to.
+   */
+  replan(wanted: SpreadPlan, nowMs: number): void {
+    this.finish();
+    this.mend();
+    const before = this.#plan;
+    const plan = narrower(before, wanted);
+    this.#plan = plan;
+    if (plan.by === "pair" && before.by === "tuple") this.#gather(null, nowMs);
+    if (plan.by === null && before.by !== null) this.#move(0, () => true, nowMs);
+    for (const [i, kernel] of this.#kernels.entries()) {
+      if (kernel.isLost) continue; // its successor will be told
+      this.#survives(i, () => {
+        this.#join(i);
+        return true;
+      });
+    }
+  }
+
+  /** A shard is lost and there is no thread yet to take its place: frames had better wait. Not for ever: after a while they are lost. */
+  isShort(nowMs: number): boolean {
+    this.mend();
+    if (!this.#kernels.some((kernel) => kernel.isLost)) {
+      this.#shortSinceMs = null;
+      return false;
+    }
+    this.#shortSinceMs ??= nowMs;
+    return nowMs - this.#shortSinceMs < SHORT_MS;
+  }
+
+  /** Puts others in the place of shards that are lost, as far as there are threads. */
+  mend(): void {
+    if (this.#revival === null) return;
+    this.#kernels.forEach((kernel, i) => {
+      if (kernel.isLost) this.#replace(i, this.#revival!);
+    });
+  }
+
+  #replace(i: number, revival: Revival): void {
+    const why = this.#kernels[i]!.failure!.message;
+    const old = this.datapaths[i]!;
+    try {
+      if (!revival.replace(i)) return;
+      // Its megaflows' memory is there still.
+      old.abandon();
+      this.#make(i);
+      this.onReplaced?.(this.datapaths[i]!);
+    } catch (error) {
+      if (!(error instanceof MegaflowError && error.code === "ESHARD")) throw error;
+      return; // that thread has ended too
+    }
+    const counts = this.#counts[i]!;
+    counts.restarts++;
+    revival.told({ shard: i, why, frames: this.#untold[i]!, connections: counts.connections });
+    counts.connections = 0;
+    this.#untold[i] = 0;
+  }
+
+  /** Tells a shard of the windows, and how their frames are steered. */
+  #join(shard: number): void {
+    const windows = this.#windows.map(({ buffer }) => buffer);
+    const { by, othersTogether } = this.#plan;
+    const shards = this.#windows[0].numbers.length;
+    this.#kernels[shard]!.join({ windows, shard, shards, byPair: by === "pair", othersTogether });
+  }
+
   stagedTimeMs(n: number): number {
     return this.#window.timeMs[n]!;
   }
@@ -170,6 +295,7 @@ export class Spread {
 
   /** Works on the staged frames from `from` on, until one's time has reached `deadlineMs`; returns where it stopped. */
   receive(from: number, deadlineMs: number, sink: FrameSink): number {
+    this.mend();
     this.#steer();
     const end = this.#route(from);
     const { timeMs } = this.#window;
@@ -198,22 +324,37 @@ export class Spread {
 
   /** Has the shards say whose the staged frames are. */
   #steer(): void {
-    if (this.#steered === this.#staged) return;
-    const kernels = this.#staged < SLICE_MIN ? this.#kernels.slice(0, 1) : this.#kernels;
+    if (this.#plan.by === null) {
+      this.#window.shard.fill(0, 0, this.#staged);
+      return;
+    }
+    while (this.#steered !== this.#staged) this.#trySteer();
+  }
+
+  #trySteer(): void {
+    const all = this.#kernels.map((_, i) => i).filter((i) => !this.#kernels[i]!.isLost);
+    const those = this.#staged < SLICE_MIN ? all.slice(0, 1) : all;
+    if (those.length === 0) {
+      // Whose they are does not matter: all are lost.
+      this.#window.shard.fill(0, 0, this.#staged);
+      this.#window.kind.fill(0, 0, this.#staged);
+      this.#fragments = false;
+      this.#steered = this.#staged;
+      return;
+    }
+    const kernels = those.map((i) => this.#kernels[i]!);
     const slice = Math.ceil(this.#staged / kernels.length);
     const working: number[] = [];
-    this.#begin(
-      kernels.map((_, i) => i),
-      working,
-      (kernel, i) => {
-        kernel.beginSteer(
-          this.#current,
-          Math.min(i * slice, this.#staged),
-          Math.min((i + 1) * slice, this.#staged),
-        );
-      },
-    );
+    this.#begin(those, working, (kernel, i) => {
+      const n = those.indexOf(i);
+      kernel.beginSteer(
+        this.#current,
+        Math.min(n * slice, this.#staged),
+        Math.min((n + 1) * slice, this.#staged),
+      );
+    });
     this.#stop(working);
+    if (kernels.some((kernel) => kernel.isLost)) return;
     this.#fragments = kernels.some((kernel) => kernel.result(0) !== 0);
     this.#steered = this.#staged;
     this.#routed = 0;
@@ -226,7 +367,7 @@ export class Spread {
   #route(from: number): number {
     const end = this.#staged;
     if (!this.#fragments && this.#gathered?.size === 0) return end;
-    if (!this.#plan.tracks || this.#plan.by === "pair") return end;
+    if (!this.#plan.tracks || this.#plan.by !== "tuple") return end;
     const { pair, kind, shard, timeMs } = this.#window;
     const count = this.datapaths.length;
     for (let n = Math.max(from, this.#routed); n < end; n++) {
@@ -246,22 +387,22 @@ export class Spread {
     return this.#gathered === null || this.#gathered.has(pair);
   }
 
-  /** Brings the connections between two addresses into the shard that the addresses alone lead to. No shard may be at work. */
-  #gather(pair: number, nowMs: number): void {
-    const gathered = this.#gathered!;
-    const all = gathered.size === GATHERED_MAX;
+  /** Brings the connections between two addresses, or (null) any, into the shard that the addresses alone lead to. No shard may be at work. */
+  #gather(pair: number | null, nowMs: number): void {
+    const all = pair === null || this.#gathered!.size === GATHERED_MAX;
     if (all) this.#gathered = null;
-    else gathered.add(pair);
+    else this.#gathered!.add(pair);
     const count = this.datapaths.length;
+    if (!all) this.#move(pair % count, (its) => its === pair, nowMs);
+    else for (let j = 0; j < count; j++) this.#move(j, (its) => its % count === j, nowMs);
+  }
+
+  /** Brings connections into one shard: those whose addresses, as a pair, are wanted. */
+  #move(shard: number, isWanted: (pair: number) => boolean, nowMs: number): void {
+    const to = this.#kernels[shard]!;
     this.#kernels.forEach((from, i) => {
-      this.#kernels.forEach((to, j) => {
-        if (i === j || (!all && pair % count !== j)) return;
-        const isWanted = (src: Uint8Array, dst: Uint8Array) => {
-          const its = pairOfAddresses(src, dst);
-          return all ? its % count === j : its === pair;
-        };
-        moveConnections(from, to, isWanted, nowMs);
-      });
+      if (i === shard || from.isLost || to.isLost) return;
+      moveConnections(from, to, (src, dst) => isWanted(pairOfAddresses(src, dst)), nowMs);
     });
   }
 
@@ -272,7 +413,11 @@ export class Spread {
     const wanted = new Set<number>();
     for (let n = from; n < to && wanted.size < this.#kernels.length; n++) wanted.add(shard[n]!);
     const working: number[] = [];
-    for (const share of this.#shares) share.count = 0;
+    for (const share of this.#shares) {
+      share.count = 0;
+      share.outputs = 0;
+      share.isLost = false;
+    }
     this.#begin([...wanted], working, (kernel, i) => {
       this.datapaths[i]!.sink = this.#early[i]!;
       kernel.beginTake(this.#current, from, to);
@@ -290,18 +435,19 @@ export class Spread {
     while (asking.size > 0) {
       const i = this.#first(asking);
       kernels[i]!.answer();
-      kernels[i]!.proceed();
-      if (!this.#stopped(i)) asking.delete(i);
+      if (!this.#survives(i, () => this.#goesOn(i))) asking.delete(i);
     }
     for (const i of working) {
       const kernel = kernels[i]!;
       const share = this.#shares[i]!;
       this.datapaths[i]!.sink = null;
+      if (share.isLost) continue;
       this.datapaths[i]!.throwFailure();
       share.outputs = kernel.result(0);
       share.count = kernel.result(1);
       share.bytes = kernel.result(2);
       share.next = 0;
+      this.#counts[i]!.connections = kernel.result(3);
       this.#counts[i]!.packets += share.count;
       this.#counts[i]!.bytes += share.bytes;
     }
@@ -315,8 +461,11 @@ export class Spread {
   ): void {
     try {
       for (const i of wanted) {
-        start(this.#kernels[i]!, i);
-        working.push(i);
+        const begun = this.#survives(i, () => {
+          start(this.#kernels[i]!, i);
+          return true;
+        });
+        if (begun) working.push(i);
       }
     } catch (error) {
       this.#stop(working);
@@ -330,13 +479,30 @@ export class Spread {
     let failure: unknown = null;
     for (const i of working) {
       try {
-        if (this.#stopped(i)) asking.add(i);
+        if (this.#survives(i, () => this.#stopped(i))) asking.add(i);
       } catch (error) {
         failure ??= error;
       }
     }
     if (failure !== null) throw failure;
     return asking;
+  }
+
+  /** What `work` with a shard gives; false when that is lost meanwhile and may be: its frames are lost then. */
+  #survives(i: number, work: () => boolean): boolean {
+    try {
+      return work();
+    } catch (error) {
+      const kernel = this.#kernels[i]!;
+      if (this.#revival === null || !kernel.isLost || error !== kernel.failure) throw error;
+      this.#shares[i]!.isLost = true;
+      return false;
+    }
+  }
+
+  #goesOn(i: number): boolean {
+    this.#kernels[i]!.proceed();
+    return this.#stopped(i);
   }
 
   /** Waits until a shard has stopped: true at an upcall, false at the end of its share. */
@@ -366,19 +532,40 @@ export class Spread {
 
   /** Tells what became of the frames `from` to `to`, in their order. */
   #tell(from: number, to: number, sink: FrameSink): void {
-    const w = this.#window;
-    for (let n = from; n < to; n++) {
-      const shard = w.shard[n]!;
-      const datapath = this.datapaths[shard]!;
-      const share = this.#shares[shard]!;
-      const place = w.place[n]!;
-      this.#early[shard]!.tell(place, n, sink);
-      for (; share.next < share.outputs && datapath.outputFrame(share.next) === place; share.next++) {
-        datapath.giveOutput(share.next, n, sink);
-      }
-      sink.verdict(n, datapath.verdict(place, this.#verdict));
+    const { shard } = this.#window;
+    if (this.#revival === null) {
+      for (let n = from; n < to; n++) this.#tellFrame(n, shard[n]!, sink);
+    } else {
+      // Shard by shard: the frames of a flow are in order, and a device gets many at once out of one memory.
+      this.#shares.forEach(({ count, isLost }, i) => {
+        for (let place = 0; !isLost && place < count; place++)
+          this.#tellFrame(this.#numbers[i]![place]!, i, sink);
+      });
+      for (let n = from; n < to; n++) if (this.#shares[shard[n]!]!.isLost) this.#tellLost(n, shard[n]!, sink);
     }
     this.#forget(sink);
+  }
+
+  #tellFrame(n: number, shard: number, sink: FrameSink): void {
+    const datapath = this.datapaths[shard]!;
+    const share = this.#shares[shard]!;
+    const place = this.#window.place[n]!;
+    this.#early[shard]!.tell(place, n, sink);
+    for (; share.next < share.outputs && datapath.outputFrame(share.next) === place; share.next++) {
+      datapath.giveOutput(share.next, n, sink);
+    }
+    sink.verdict(n, datapath.verdict(place, this.#verdict));
+  }
+
+  #tellLost(n: number, shard: number, sink: FrameSink): void {
+    this.#counts[shard]!.lost++;
+    this.#untold[shard]!++;
+    const verdict = this.#verdict;
+    verdict.outputs = 0;
+    verdict.userspace = 0;
+    verdict.drop = DROP_SHARD_LOST;
+    verdict.info = null;
+    sink.verdict(n, verdict);
   }
 
   /** The same to one who only counts. */
@@ -417,47 +604,4 @@ class Forgetful implements UpcallHandler {
       "--shards: a frame has come to NORMAL by a way that the flows do not show (output to a register): use --shards 1",
     );
   }
-}
-
-type Output = Parameters<FrameSink["port"]> | Parameters<FrameSink["userspace"]>;
-
-/** What a shard put out before its share was done, because the memory for it was full: copies, in order. */
-class EarlyOutputs {
-  readonly #all: Output[] = [];
-  #next = 0;
-
-  readonly port: FrameSink["port"] = (port, memory, offset, length, wireLength, frame, tunnel) => {
-    const bytes = memory.slice(offset, offset + length);
-    this.#all.push([port, bytes, 0, length, wireLength, frame, tunnel === null ? null : copyOf(tunnel)]);
-  };
-
-  readonly userspace: FrameSink["userspace"] = (to, memory, offset, length, wireLength, frame, key) => {
-    const bytes = memory.slice(offset, offset + length);
-    this.#all.push([to, bytes, 0, length, wireLength, frame, copyOf(key)]);
-  };
-
-  /** Hands on what the frame at `place` of the share has led to; it is the `n`-th of those staged. */
-  tell(place: number, n: number, sink: FrameSink): void {
-    for (; this.#next < this.#all.length && this.#all[this.#next]![5] === place; this.#next++) {
-      const output = this.#all[this.#next]!;
-      output[5] = n;
-      if (isToPort(output)) sink.port(...output);
-      else sink.userspace(...output);
-    }
-  }
-
-  clear(): void {
-    this.#all.length = 0;
-    this.#next = 0;
-  }
-}
-
-function isToPort(output: Output): output is Parameters<FrameSink["port"]> {
-  return typeof output[0] === "number";
-}
-
-function copyOf(flow: Flow): Flow {
-  const copy = new Flow();
-  copy.bytes.set(flow.bytes);
-  return copy;
 }

@@ -9,11 +9,13 @@ import { LiveBridge } from "../bridge/live-bridge.ts";
 import { Underlays } from "../bridge/live-tunnels.ts";
 import type { PortCounters } from "../bridge/port-counters.ts";
 import { reload } from "../bridge/reload.ts";
+import type { ShardCounts } from "../bridge/spread.ts";
 import { type BridgeConfig, type Lab, readLab } from "../control/config/lab.ts";
 import { policyNumbers } from "../datapath/conntrack-settings.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { livePorts, openUnderlay, tunnelTaps } from "./live-ports.ts";
+import { livePlan, startShards } from "./live-shards.ts";
 import { loadSwitch, readSwitchFiles } from "./switch-files.ts";
 import { describeBridge, type SwitchDescription } from "./switch-options.ts";
 
@@ -87,12 +89,10 @@ A configuration:
 async function run(file: string, options: RunOptions): Promise<void> {
   const lab = readLab(file);
   if (lab.bridges.length === 0) throw new MegaflowError("ECONFIG", "there is no bridge to run", { file });
-  if (lab.shards > 1)
-    throw new MegaflowError("EUNSUPPORTED", "shards: only one shard is supported so far", { file });
   if (options.outDir !== undefined)
     for (const { name } of lab.bridges) mkdirSync(join(options.outDir, name), { recursive: true });
   const underlays = new Underlays();
-  const running = start(lab, underlays);
+  const running = await start(lab, underlays);
   const say = (text: string) => console.error(`megaflow: ${text}`);
   for (const { config, live } of running) {
     const flows = [...live.bridge.pipeline.tables.rules()].length;
@@ -132,17 +132,22 @@ async function run(file: string, options: RunOptions): Promise<void> {
 }
 
 /** Reads every file and opens every device before the first frame moves. */
-function start(lab: Lab, underlays: Underlays): Running[] {
+async function start(lab: Lab, underlays: Underlays): Promise<Running[]> {
   const ports = livePorts(lab, (port, error) => console.error(`megaflow: ${port}: ${wordsOf(error)}`));
-  const running = lab.bridges.map((config) => {
+  const running: Running[] = [];
+  for (const config of lab.bridges) {
     const described = describeBridge(config);
     const files = readSwitchFiles(described, [], []);
+    const shards = await startShards(lab.shards, livePlan(described, files), (text) =>
+      console.error(`megaflow: ${config.name}: ${text}`),
+    );
     const bridge = new Bridge({
       ports: files.ports,
       failMode: described.failMode,
       settings: described.settings,
       vlanLimit: described.vlanLimit,
       conntrack: described.conntrack,
+      ...(shards === null ? {} : { shards }),
       // Nobody outside may know how the hashes fall.
       seed: randomInt(1, SEED_MAX),
     });
@@ -153,8 +158,8 @@ function start(lab: Lab, underlays: Underlays): Running[] {
         `megaflow: ${config.name}: ${port.name}: ${error === null ? "is back" : `is gone: ${wordsOf(error)}`}`,
       );
     });
-    return { config, described, live };
-  });
+    running.push({ config, described, live });
+  }
   try {
     for (const { config, live } of running) for (const port of ports.get(config.name)!) live.attach(port);
     const nameOf = new Map(running.map(({ config, live }) => [live, config.name]));
@@ -181,11 +186,14 @@ function reloadAll(running: readonly Running[], say: (text: string) => void): vo
         seed: pipeline.seed,
         ctTimeouts: policyNumbers(described.conntrack),
       });
-      loadSwitch(fresh, readSwitchFiles(described, [], []), nowMs);
-      return fresh;
+      const files = readSwitchFiles(described, [], []);
+      loadSwitch(fresh, files, nowMs);
+      return { fresh, plan: livePlan(described, files) };
     });
     for (const [i, { config, live }] of running.entries()) {
-      const { added, removed, kept } = reload(live.bridge, wanted[i]!, nowMs);
+      const { fresh, plan } = wanted[i]!;
+      live.bridge.spread?.replan(plan, nowMs);
+      const { added, removed, kept } = reload(live.bridge, fresh, nowMs);
       say(`${config.name}: ${added} flows added or changed, ${removed} removed, ${kept} kept`);
     }
   } catch (error) {
@@ -203,6 +211,8 @@ interface Statistics {
   readonly cache: { readonly exact: number; readonly megaflow: number; readonly upcall: number };
   readonly megaflows: number;
   readonly connections: number;
+  /** With more than one shard, a row each. */
+  readonly shards?: readonly ShardCounts[];
 }
 
 function statisticsOf({ config, live }: Running): Statistics {
@@ -213,8 +223,9 @@ function statisticsOf({ config, live }: Running): Statistics {
     drops: live.drops,
     controller: live.toController,
     cache: bridge.cacheCounters(),
-    megaflows: bridge.datapath.megaflows.size,
-    connections: bridge.datapath.connectionCount(),
+    megaflows: bridge.megaflowCount,
+    connections: bridge.connectionCount(),
+    ...(bridge.spread === null ? {} : { shards: bridge.spread.counts() }),
   };
 }
 
@@ -227,6 +238,12 @@ function statisticsText(s: Statistics): string {
       (p) =>
         `  ${p.no} ${p.name}${p.attached ? (p.up ? "" : " (down)") : " (gone)"}: received ${n(p.rxFrames)} (${n(p.rxBytes)} bytes), ` +
         `sent ${n(p.txFrames)} (${n(p.txBytes)} bytes), not sent ${n(p.txDropped)}${p.txTooLong === 0 ? "" : ` (${n(p.txTooLong)} too long)`}`,
+    ),
+    ...(s.shards ?? []).map(
+      (row, shard) =>
+        `  shard ${shard}: ${n(row.packets)} frames (${n(row.bytes)} bytes), ${n(row.connections)} connections; lookups: ` +
+        `${n(row.cache.exact)} exact, ${n(row.cache.megaflow)} megaflow, ${n(row.cache.upcall)} upcalls` +
+        (row.restarts === 0 ? "" : `; lost ${n(row.restarts)} times, with ${n(row.lost)} frames`),
     ),
     ...Object.entries(s.drops).map(([reason, count]) => `  dropped, ${reason}: ${n(count)}`),
   ];

@@ -178,7 +178,8 @@ export const DROP_OUTPUT_MEMORY = 7; //   one frame's copies exceed the output m
 export const DROP_INVALID_PORT = 8; //    output to a port that is not there
 export const DROP_EXPLICIT = 9; //        an A_DROP that gives no other reason
 export const DROP_FRAGMENT = 10; //       a fragment that ct keeps until its datagram is whole: it goes on then
-export const DROP_REASONS = 11;
+export const DROP_SHARD_LOST = 11; //     its shard's thread has ended (said by the main thread)
+export const DROP_REASONS = 12;
 
 // --- limits ------------------------------------------------------------------------------------------------------
 export const MAX_FRAME = 65535;

@@ -399,6 +399,11 @@ export class Datapath {
     megaflows.delete(slot);
   }
 
+  /** Of one whose kernel is lost: gives what its megaflows have counted to whom it belongs, and forgets them. */
+  abandon(): void {
+    for (const { slot } of [...this.megaflows.values()]) this.#forget(slot);
+  }
+
   /** Removes megaflows not used for `idleMs`. */
   expire(nowMs: number, idleMs: number): void {
     for (const megaflow of this.megaflows.values()) {

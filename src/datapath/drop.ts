@@ -10,6 +10,7 @@ import {
   DROP_REASONS,
   DROP_RECIRC_DEPTH,
   DROP_RX_INVALID,
+  DROP_SHARD_LOST,
   DROP_TOO_LONG,
   DROP_UPCALL,
 } from "./abi.ts";
@@ -55,6 +56,7 @@ REASONS[DROP_FRAGMENT] = {
   sentence: "Connection tracking keeps the fragment until its datagram is whole; it goes on then.",
 };
 REASONS[DROP_EXPLICIT] = { name: "drop_action", sentence: "A datapath drop action was executed." };
+REASONS[DROP_SHARD_LOST] = { name: "shard_lost", sentence: "The thread that had the frame has ended." };
 
 /** The reason with a number of abi.ts; DROP_NONE has none. */
 export function dropReason(number: number): DropReason {

@@ -24,6 +24,10 @@ export class Twins {
     return this.#byName.values();
   }
 
+  get size(): number {
+    return this.#byName.size;
+  }
+
   /** Takes in a megaflow that has been installed for a frame that counts as `first`. */
   join(megaflow: Megaflow, datapath: Datapath, first: FlowStats): void {
     const { kernel } = datapath;

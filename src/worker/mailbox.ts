@@ -34,9 +34,9 @@ export const STOP = 4;
 export const JOIN = 9;
 /** To the shard: say of the window's frames from the first value to the second whose they are. RETURNED: 1 when one is a fragment. */
 export const STEER = 10;
-/** To the shard: work on those of the same range that are its own. RETURNED: waiting outputs, frames, bytes on the wire. */
+/** To the shard: work on those of the same range that are its own. RETURNED: waiting outputs, frames, bytes on the wire, connections. */
 export const TAKE = 11;
-/** To the main thread: the thread is there, the kernel is loaded, or the export has returned. */
+/** To the main thread: the thread is there (its number to Node, and to the system), the kernel is loaded, or the export has returned. */
 export const RETURNED = 5;
 /** To the main thread: an export asks for an upcall, or for its output to be taken. */
 export const UPCALL = 6;

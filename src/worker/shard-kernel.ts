@@ -27,7 +27,12 @@ export const SILENCE_MS = 10_000;
 export interface ThreadState {
   /** Why the thread is gone; null while it is there. */
   lost: string | null;
+  /** Asks the system whether it is gone. */
+  isGone(): boolean;
 }
+
+/** How often it is asked whether a thread that does not answer is still there. */
+const LOOK_MS = 20;
 
 export class ShardKernel implements Kernel {
   readonly memory: WebAssembly.Memory;
@@ -40,6 +45,7 @@ export class ShardKernel implements Kernel {
   readonly #state: ThreadState;
   readonly #imports: KernelImports;
   readonly #silenceMs: number;
+  readonly #forgiving: boolean;
   readonly #port: MessagePort;
   #failure: MegaflowError | null = null;
   /** The kind of what the shard waits for. */
@@ -47,7 +53,10 @@ export class ShardKernel implements Kernel {
   #answer = 0;
   #result: readonly Value[] = [];
 
-  /** Loads a kernel in the thread behind `mailbox`, which must be ready. Throws MegaflowError ESHARD, as every call does. */
+  /**
+   * Loads a kernel in the thread behind `mailbox`, which must be ready. Throws MegaflowError ESHARD, as every call does; but where it is
+   * `forgiving`, exports of a shard that is lost give 0: who asks looks at isLost at a time that suits.
+   */
   constructor(
     name: string,
     mailbox: Mailbox,
@@ -56,6 +65,7 @@ export class ShardKernel implements Kernel {
     byteLength: number,
     imports: KernelImports,
     silenceMs: number = SILENCE_MS,
+    forgiving = false,
   ) {
     this.#name = name;
     this.#mailbox = mailbox;
@@ -63,13 +73,21 @@ export class ShardKernel implements Kernel {
     this.#port = port;
     this.#imports = imports;
     this.#silenceMs = silenceMs;
+    this.#forgiving = forgiving;
     const module = sharedKernelModule();
     this.memory = sharedMemory(byteLength);
     this.bytes = new Uint8Array(this.memory.buffer);
     this.words = new Uint32Array(this.memory.buffer);
     this.view = new DataView(this.memory.buffer);
     WebAssembly.Module.exports(module).forEach((e, number) => {
-      const call = (...values: Value[]) => this.#call(number, values);
+      const call = (...values: Value[]) => {
+        try {
+          return this.#call(number, values);
+        } catch (error) {
+          if (!this.#forgiving || error !== this.#failure) throw error;
+          return 0;
+        }
+      };
       // A global is read anew each time.
       if (e.kind === "global") Object.defineProperty(this.exports, e.name, { value: new RemoteGlobal(call) });
       else this.exports[e.name] = call;
@@ -83,6 +101,11 @@ export class ShardKernel implements Kernel {
 
   get isLost(): boolean {
     return this.#failure !== null;
+  }
+
+  /** Why it is lost; null when it is not. */
+  get failure(): MegaflowError | null {
+    return this.#failure;
   }
 
   /** Takes part in the work on a window, once it is set up. */
@@ -99,7 +122,7 @@ export class ShardKernel implements Kernel {
 
   /**
    * Starts working on its own of the same frames; what the take before put out is forgotten. pause() until it has ended; result(0): outputs
-   * that wait, result(1): frames taken, result(2): their bytes on the wire.
+   * that wait, result(1): frames taken, result(2): their bytes on the wire, result(3): connections in its table.
    */
   beginTake(window: number, from: number, to: number): void {
     this.#start(TAKE, window, [from, to]);
@@ -115,12 +138,23 @@ export class ShardKernel implements Kernel {
 
   #pause(): "ended" | "asks" | "full" {
     const mailbox = this.#mailbox;
-    if (!mailbox.wait(this.#silenceMs)) throw this.#fail("does not answer");
+    if (this.#failure !== null) throw this.#failure;
+    this.#wait();
     if (mailbox.kind === FAILED) throw this.#fail(`has failed: ${mailbox.text}`);
     if (mailbox.kind === RETURNED) return "ended";
     // Kept too: an answer to another shard may call exports here in between.
     this.#asked = mailbox.kind;
     return mailbox.kind === UPCALL ? "asks" : "full";
+  }
+
+  #wait(): void {
+    const step = Math.min(LOOK_MS, this.#silenceMs);
+    for (let waited = 0; waited < this.#silenceMs; waited += step) {
+      if (this.#mailbox.wait(step)) return;
+      if (this.#state.isGone() && !this.#mailbox.hasMessage)
+        throw this.#fail("has ended: its thread is gone");
+    }
+    throw this.#fail("does not answer");
   }
 
   /** Does what is wanted. That may call exports in turn. */

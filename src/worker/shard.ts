@@ -1,7 +1,9 @@
 // What runs in a shard's thread: one kernel over a memory that the main thread sees too, doing what the mailbox asks. It decides
 // nothing: tables, upcalls and what is installed are the main thread's (DESIGN D3). Started by piscina, once a thread (shard-pool.ts).
-import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { readlinkSync } from "node:fs";
+import { type MessagePort, receiveMessageOnPort, threadId } from "node:worker_threads";
 import {
+  CTC_CONNECTIONS,
   FRAME_DESC_SIZE,
   FRAME_IN_PORT,
   FRAME_LEN,
@@ -60,13 +62,22 @@ class Stopped extends Error {}
 export default function shard(task: ShardTask): void {
   const mailbox = new Mailbox("shard", task.mailbox);
   try {
-    mailbox.send(RETURNED, 0, []);
+    mailbox.send(RETURNED, 0, [threadId, systemThread()]);
     new Shard(mailbox, task.port).serve();
   } catch (error) {
     if (error instanceof Stopped) mailbox.send(RETURNED, 0, []);
     else mailbox.fail(error instanceof Error ? error.message : String(error));
   } finally {
     task.port.close();
+  }
+}
+
+/** The number of this thread to the system, 0 where that does not say. */
+function systemThread(): number {
+  try {
+    return Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+  } catch {
+    return 0;
   }
 }
 
@@ -192,8 +203,8 @@ class Share {
     return fragments;
   }
 
-  /** Works on this shard's frames among `from` to `to`; returns the waiting outputs, the frames and their bytes on the wire. */
-  take(window: number, from: number, to: number): [outputs: number, count: number, bytes: number] {
+  /** Works on this shard's frames among `from` to `to`; returns the waiting outputs, the frames, their bytes on the wire, and the connections. */
+  take(window: number, from: number, to: number): [number, number, number, number] {
     const w = this.#windows[window]!;
     const { bytes, words } = this.#kernel;
     const numbers = w.numbers[this.#me]!;
@@ -227,6 +238,7 @@ class Share {
       wireBytes += wireLength;
     }
     const outputs = count === 0 ? 0 : this.#kernel.exports.receiveNext(this.#frames, count);
-    return [outputs, count, wireBytes];
+    const connections = Number(this.#kernel.exports.conntrackCounter(CTC_CONNECTIONS));
+    return [outputs, count, wireBytes, connections];
   }
 }
