@@ -246,7 +246,12 @@ export interface GroupMod {
   readonly selectionMethod: string;
   readonly selectionMethodParam: bigint;
   /** The fields of selection_method=hash, with their masks; null when none is given. */
-  readonly hashFields: { readonly fields: readonly Field[]; readonly mask: Flow } | null;
+  readonly hashFields: {
+    readonly fields: readonly Field[];
+    readonly mask: Flow;
+    /** Each field's bits as they were written, `valueSize` bytes: those of fields in one place differ, and some are none of the field's. */
+    readonly masks: ReadonlyMap<Field, Uint8Array>;
+  } | null;
 }
 
 export interface MeterBand {

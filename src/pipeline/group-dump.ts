@@ -2,10 +2,8 @@
 
 import { formatFieldValue } from "../flow/field-text.ts";
 import { formatPort } from "../flow/port-text.ts";
-import { readSubfield, wholeField } from "../flow/subfield.ts";
 import { type Bucket, type GroupMod, type GroupType, OFPP_NONE } from "./action.ts";
 import { withoutPlaces } from "./action-options.ts";
-import { bytesOf } from "./action-text/number.ts";
 import { formatActions } from "./action-text.ts";
 import { formatDuration } from "./flow-dump.ts";
 
@@ -52,9 +50,10 @@ export function formatGroup(group: DumpedGroup): string {
 /** `,fields=ip_src` or `,fields(ip_src,tcp_dst=255)`: a mask only where it is not all of the field. */
 function formatHashFields(hash: NonNullable<GroupMod["hashFields"]>): string {
   const parts = hash.fields.map((field) => {
-    const bits = readSubfield(hash.mask, wholeField(field));
-    if (!field.maskable || bits === (1n << BigInt(field.bits)) - 1n) return field.name;
-    return `${field.name}=${formatFieldValue(field, bytesOf(bits, field.valueSize))}`;
+    const bits = hash.masks.get(field)!;
+    return bits.every((byte) => byte === 0xff)
+      ? field.name
+      : `${field.name}=${formatFieldValue(field, bits)}`;
   });
   return parts.length === 1 ? `,fields=${parts[0]}` : `,fields(${parts.join(",")})`;
 }

@@ -212,3 +212,23 @@ export const FLOW_LINES: readonly string[] = [
   "vlan_tci=0x1000/0x1000,actions=set_field:0x0001/0xf001->vlan_vid",
   "dl_vlan=5,actions=set_field:0x1001/0xf001->vlan_vid,push_vlan:0x8100",
 ];
+
+/** Lines of group files. */
+export const GROUP_LINES: readonly string[] = [
+  "group_id=5,type=select,selection_method=hash,fields=ip_src,fields=ip_src,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=ip_src,fields=ip_dst,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields(ip_src),fields(ip_dst=0xff,eth_src),bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=dl_vlan,fields=in_port,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=dl_vlan,fields=dl_vlan,bucket=output:1",
+  "add group_id=0,type=all,selection_method=hash,bucket=ct(commit,exec(move:tun_tos[0..7]->ct_mark[0..7]),nat)",
+  "group_id=5,type=all,bucket=ct(commit,alg=ftp),bucket=ct(zone=ip_dscp[]),bucket=ct(nat(src=1.1.1.1))",
+  "group_id=5,type=all,bucket=ct(exec(set_field:1->ct_mark))",
+  "group_id=5,type=all,bucket=ct(commit,nat(src=::1),exec(load:1->NXM_NX_CT_MARK[]))",
+  "group_id=5,type=select,selection_method=hash,fields(ipv6_label),bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields(ipv6_label=0xff,mpls_label),bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=ipv6_label=0x1fffff,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=ipv6_label=0xfffff,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields=ip_frag=later,bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields(xreg0=500,reg1,vlan_vid=0xfff,tun_flags=oam),bucket=output:1",
+  "group_id=5,type=select,selection_method=hash,fields(tcp_flags=0xfff,ct_state=new,nw_tos),bucket=output:1",
+];

@@ -118,7 +118,7 @@ export class SoundLineMaker extends SoundFieldMaker {
     return list.join(",");
   }
 
-  private soundActions(known: Known, depth: number): string {
+  protected soundActions(known: Known, depth: number): string {
     const inside = new Set(known);
     const list: string[] = [];
     for (let n = 1 + this.below(3); n > 0; n--) list.push(this.soundAction(inside, depth));

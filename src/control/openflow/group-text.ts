@@ -1,7 +1,7 @@
 // One group-mod in text, as ovs-ofctl(8), "Group Syntax", has it:
 // `[COMMAND] group_id=ID,type=TYPE,...,bucket=[weight:N,...]ACTION,...,bucket=...`.
 
-import { DL_VLAN, type Field, fieldByName, IN_PORT } from "../../flow/field.ts";
+import { DL_VLAN, type Field, fieldByName, IN_PORT, IPV6_LABEL } from "../../flow/field.ts";
 import { parseField } from "../../flow/field-text.ts";
 import { Flow } from "../../flow/flow.ts";
 import { setMatchField } from "../../flow/match.ts";
@@ -68,7 +68,7 @@ export function parseGroupMod(
   let commandBucketId: GroupMod["commandBucketId"] = command === "remove_bucket" ? "all" : null;
   let method = "";
   let param: bigint | null = null;
-  let hashFields: GroupMod["hashFields"] = null;
+  let hashFields: HashFields | null = null;
   const at = new Scanner(line.slice(start, head), start);
   while (at.next()) {
     switch (at.key) {
@@ -99,7 +99,8 @@ export function parseGroupMod(
         break;
       case "fields":
         if (!parts.type) throw at.errorAtKey("fields are not needed");
-        hashFields = parseFields(at, names);
+        hashFields ??= { fields: [], mask: new Flow(), masks: new Map() };
+        parseFields(at, names, hashFields);
         break;
       default:
         throw at.errorAtKey(`unknown keyword ${at.key}`);
@@ -132,7 +133,8 @@ export function parseGroupMod(
   if (method !== "" && (type !== "select" || (method !== "hash" && method !== "dp_hash"))) {
     throw whole("OFPBPC_BAD_VALUE");
   }
-  const fieldsRefusal = hashFields === null ? null : refusalOfHash(hashFields);
+  const sentHash = hashFields === null ? null : sentFields(hashFields);
+  const fieldsRefusal = sentHash === null ? null : refusalOfHash(sentHash);
   if (fieldsRefusal !== null) throw whole(fieldsRefusal);
   const watches = buckets.some((b) => b.watchPort !== OFPP_NONE || b.watchGroup !== null);
   if (watches && (type === "all" || type === "indirect" || command === "insert_bucket")) {
@@ -149,7 +151,7 @@ export function parseGroupMod(
     commandBucketId,
     selectionMethod: method,
     selectionMethodParam: param ?? 0n,
-    hashFields,
+    hashFields: sentHash,
   };
 }
 
@@ -182,10 +184,14 @@ function parseType(at: Scanner): GroupType {
   }
 }
 
-/** `fields(NAME[=MASK],...)`: the fields to hash, by default all of their bits. Kept in the fields' own order. */
-function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["hashFields"]> {
-  const fields: Field[] = [];
-  const mask = new Flow();
+interface HashFields {
+  readonly fields: Field[];
+  readonly mask: Flow;
+  readonly masks: Map<Field, Uint8Array>;
+}
+
+/** `fields(NAME[=MASK],...)`: more fields to hash, by default all of their bits. */
+function parseFields(at: Scanner, names: FlowTextNames, { fields, mask, masks }: HashFields): void {
   const scratch = { flow: new Flow(), mask };
   const pairs = new Scanner(at.value, at.valueAt);
   while (pairs.next()) {
@@ -209,18 +215,26 @@ function parseFields(at: Scanner, names: FlowTextNames): NonNullable<GroupMod["h
       throw pairs.errorAtValue(`${pairs.value}: invalid mask for field ${field.name}`);
     }
     // dl_vlan has no number, and 0, which is sent in its place, is that of a field as wide.
-    if (field !== DL_VLAN) setMatchField(scratch, field, bits, bits);
+    // A match has no label of more than 20 bits, but what is asked for here is the mask alone.
+    const value = field === IPV6_LABEL ? $zeros : bits;
+    if (field !== DL_VLAN) setMatchField(scratch, field, value, bits);
     fields.push(field);
+    masks.set(field, bits);
   }
+}
+
+/** As they arrive at a switch, in the fields' own order. */
+function sentFields({ fields, mask, masks }: HashFields): NonNullable<GroupMod["hashFields"]> {
   const vlan = fields.indexOf(DL_VLAN);
   if (vlan >= 0 && !fields.includes(IN_PORT)) {
     fields[vlan] = IN_PORT;
-    setMatchField(scratch, IN_PORT, $ones, $ones);
+    setMatchField({ flow: new Flow(), mask }, IN_PORT, $ones, $ones);
+    masks.set(IN_PORT, $ones);
   }
-  fields.sort((a, b) => a.id - b.id);
-  return { fields, mask };
+  return { fields: fields.sort((a, b) => a.id - b.id), mask, masks };
 }
 
+const $zeros = new Uint8Array(4);
 const $ones = new Uint8Array(2).fill(0xff);
 
 /** What a switch says to fields that have no number: null when all have one. */

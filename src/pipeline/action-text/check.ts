@@ -454,19 +454,21 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   const dlType = typeOf(flow);
   const proto = flow.get8(L.O_NW_PROTO);
   const inconsistent = "OFPBAC_MATCH_INCONSISTENT";
-  if (!isPresent("ip", flow)) return inconsistent;
-  if (action.alg === "ftp" && proto !== 6) return inconsistent;
-  if (action.alg === "tftp" && proto !== 17) return inconsistent;
+  if (!$isBucket) {
+    if (!isPresent("ip", flow)) return inconsistent;
+    if (action.alg === "ftp" && proto !== 6) return inconsistent;
+    if (action.alg === "tftp" && proto !== 17) return inconsistent;
+  }
   if (typeof action.zone !== "number") {
     noteOption(action.zone.field);
-    if (!isPresent(action.zone.field.prereq, flow)) return inconsistent;
+    if (!$isBucket && !isPresent(action.zone.field.prereq, flow)) return inconsistent;
     if (action.zone.bits !== 16) refuse("OFPBAC_BAD_SET_LEN");
   }
   const nats: NatSpec[] = action.nat === null ? [] : [action.nat];
   for (const inner of action.exec) if (inner.type === "nat") nats.push(inner.nat);
   // A zone that is read from a field is the last that OVS looks at: nothing inside is inconsistent any more.
   const isInsideChecked = typeof action.zone === "number";
-  for (const { minAddr } of isInsideChecked ? nats : []) {
+  for (const { minAddr } of isInsideChecked && !$isBucket ? nats : []) {
     if (minAddr !== null && dlType !== (minAddr.length === 4 ? ETH_IP : ETH_IPV6)) return inconsistent;
   }
   // What is invalid is no connection.
@@ -474,7 +476,7 @@ function checkCt(action: Action & { type: "ct" }, known: Known): string | null {
   const changes =
     action.exec.some((inner) => inner.type !== "nat") || nats.some((nat) => nat.kind !== "undo");
   if (!action.commit && changes) {
-    if (isInsideChecked) return "OFPBAC_BAD_ARGUMENT";
+    if (isInsideChecked && !$isBucket) return "OFPBAC_BAD_ARGUMENT";
     refuse("OFPBAC_BAD_ARGUMENT");
   }
   // A range from port 0 does not survive the way to the switch.
