@@ -89,7 +89,7 @@ function chooseByDatapathHash(ctx: Context, group: Group): GroupBucket | null {
   ctx.wc.set32(O_DP_HASH, ctx.wc.get32(O_DP_HASH) | mask);
   for (let i = 0; i <= mask; i++) {
     const bucket = group.hashMap[((hash + i) & mask) >>> 0]!;
-    if (isLive(ctx, bucket.bucket, 0)) return bucket;
+    if (isLive(ctx, group, bucket.bucket, 0)) return bucket;
   }
   return null;
 }
@@ -118,7 +118,7 @@ function bestLive(ctx: Context, group: Group, basis: number): GroupBucket | null
   let best: GroupBucket | null = null;
   let bestScore = 0;
   for (const bucket of group.buckets) {
-    if (bucket.bucket.weight === 0 || !isLive(ctx, bucket.bucket, 0)) {
+    if (!isLive(ctx, group, bucket.bucket, 0)) {
       reportNotLive(ctx, bucket.bucket);
       continue;
     }
@@ -134,17 +134,19 @@ function bestLive(ctx: Context, group: Group, basis: number): GroupBucket | null
 
 function firstLive(ctx: Context, group: Group, depth: number): GroupBucket | null {
   for (const bucket of group.buckets) {
-    if (isLive(ctx, bucket.bucket, depth)) return bucket;
+    if (isLive(ctx, group, bucket.bucket, depth)) return bucket;
     reportNotLive(ctx, bucket.bucket);
   }
   return null;
 }
 
-function isLive(ctx: Context, bucket: Bucket, depth: number): boolean {
+/** Of a select group, a bucket without weight is not. */
+function isLive(ctx: Context, of: Group, bucket: Bucket, depth: number): boolean {
   if (depth >= LIVENESS_DEPTH_MAX) {
     ctx.report("error", `bucket chaining exceeded ${LIVENESS_DEPTH_MAX} links`);
     return false;
   }
+  if (of.mod.type === "select" && bucket.weight === 0) return false;
   if (!watches(bucket)) return true;
   if (bucket.watchPort !== OFPP_NONE && bucket.watchPort !== OFPP_CONTROLLER) {
     if (ctx.host.ports.get(bucket.watchPort)?.live === true) return true;
