@@ -211,6 +211,24 @@ export const FLOW_LINES: readonly string[] = [
   "vlan_tci=0x1000/0x1000,actions=set_field:0x3001/0xffff->vlan_vid",
   "vlan_tci=0x1000/0x1000,actions=set_field:0x0001/0xf001->vlan_vid",
   "dl_vlan=5,actions=set_field:0x1001/0xf001->vlan_vid,push_vlan:0x8100",
+  // Reasons without a name, and what the switch alone minds in bundle_load.
+  "actions=controller(reason)",
+  "actions=controller(reason,max_len=5)",
+  "actions=controller(reason,no_match)",
+  "actions=controller(reason=,max_len=5)",
+  "actions=controller(reason=,id=7,userdata=01)",
+  "actions=controller(max_len)",
+  "actions=controller(id)",
+  "actions=controller(reason=x)",
+  "actions=controller(reason=x,foo)",
+  "actions=controller(foo,reason=x)",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[2..+5],members:1)",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[2..+5],members:1),load:1->reg0[x]",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[2..5],members:1),load:1->reg0[x]",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[0..18446744073709551616],members:1),load:1->reg0[x]",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[0..0],members:1)",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,reg12[0..14],members:1),foo",
+  "actions=bundle_load(symmetric_l3,6,hrw,ofport,dp_hash,members:1),foo",
 ];
 
 /** Lines of group files. */
@@ -231,4 +249,6 @@ export const GROUP_LINES: readonly string[] = [
   "group_id=5,type=select,selection_method=hash,fields=ip_frag=later,bucket=output:1",
   "group_id=5,type=select,selection_method=hash,fields(xreg0=500,reg1,vlan_vid=0xfff,tun_flags=oam),bucket=output:1",
   "group_id=5,type=select,selection_method=hash,fields(tcp_flags=0xfff,ct_state=new,nw_tos),bucket=output:1",
+  "group_id=5,type=all,bucket=mod_vlan_vid:5,mod_vlan_vid:6,mod_vlan_pcp:1,set_vlan_vid:7",
+  "group_id=5,type=all,bucket=clone(push_vlan:0x88a8,mod_vlan_vid:174),set_vlan_pcp:3",
 ];

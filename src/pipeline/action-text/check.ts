@@ -195,7 +195,9 @@ function checkAction(action: Action, known: Known, tableId: number): string | nu
     case "bundle":
       if (!action.members.every((port) => isOutputPort(port) || port === 0xffff))
         return "OFPBAC_BAD_OUT_PORT";
-      return action.dst === null ? null : checkDestination(action.dst, flow);
+      if (action.dst === null) return null;
+      if (action.dst.bits < 16) refuse("OFPBAC_BAD_ARGUMENT");
+      return checkDestination(action.dst, flow);
     case "check_pkt_larger":
       noteOption(action.dst.field);
       if (action.dst.field.codePoints.length === 0) refuse("OFPBMC_BAD_FIELD");
@@ -427,7 +429,8 @@ function settleMod(action: Action & { type: "mod" }, known: Known): void {
     setsInNew(
       isPresent("ethernet", known.flow) && (vlansOf(known.flow) > 0 || action.name.startsWith("mod_")),
     );
-    settled.fact = vlansOf(known.flow) > 0 ? 1 : 0;
+    // Of what a bucket gets nothing is known, not even what the bucket itself has pushed.
+    settled.fact = vlansOf(known.flow) > 0 && !$isBucket ? 1 : 0;
     if (vlansOf(known.flow) === 0 && action.name.startsWith("set_")) $needsOld = true;
     known.flow.set16(L.O_VLAN0_TCI, known.flow.get16(L.O_VLAN0_TCI) | CFI);
   } else if (action.name.startsWith("mod_tp_")) {

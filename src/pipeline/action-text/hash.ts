@@ -59,7 +59,6 @@ function bundle(at: Scanner, context: ActionContext, load: boolean): Action {
   }
   const dst = dstText === undefined ? null : atValue(at, () => parseSubfield(dstText));
   if (dst !== null) refuseExperimenter(whole, at, dst.field, dstText);
-  if (dst !== null && dst.bits < 16) throw at.errorAtValue("OFPBAC_BAD_ARGUMENT");
   return { type: "bundle", algorithm, fields: fields!, basis: atoi(basis!) & 0xffff, members, dst };
 }
 

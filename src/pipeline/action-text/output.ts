@@ -120,7 +120,8 @@ export function parseController(at: Scanner): Action {
     while (pairs.next()) {
       switch (pairs.key) {
         case "reason":
-          if (!REASONS.has(pairs.value)) throw pairs.errorAtValue(`unknown reason "${pairs.value}"`);
+          if (pairs.value !== "" && !REASONS.has(pairs.value))
+            throw pairs.errorAtValue(`unknown reason "${pairs.value}"`);
           reason = pairs.value;
           break;
         case "max_len":
