@@ -27,7 +27,7 @@ import { checkSupported } from "./support.ts";
 import { Tables } from "./tables.ts";
 import { type TraceRequest, traceFlow } from "./trace.ts";
 import { translate } from "./translate.ts";
-import { finishWildcards, installableWildcards, isIpAny, PROTO_TCP } from "./wildcards.ts";
+import { finishWildcards, installableWildcards, isIpAny, PROTO_ICMPV6, PROTO_TCP } from "./wildcards.ts";
 
 export type FailMode = "secure" | "standalone";
 
@@ -237,10 +237,14 @@ export class Pipeline implements UpcallHandler, Host {
   }
 }
 
-/** A FIN or RST shortens timeouts at once, not when its megaflow's counters are next looked at: each is an upcall. */
+/**
+ * A FIN or RST shortens timeouts at once, not when its megaflow's counters are next looked at: each is an upcall. A neighbour
+ * message's option type stands in the same place, and does the same, as in OVS.
+ */
 function tellFins(ctx: Context): void {
   const { original, wc } = ctx;
-  if (!isIpAny(original) || original.get8(O_NW_PROTO) !== PROTO_TCP) return;
+  const proto = isIpAny(original) ? original.get8(O_NW_PROTO) : 0;
+  if (proto !== PROTO_TCP && proto !== PROTO_ICMPV6) return;
   wc.set16(O_TCP_FLAGS, wc.get16(O_TCP_FLAGS) | TCP_FIN_RST);
   if ((original.get16(O_TCP_FLAGS) & TCP_FIN_RST) !== 0) ctx.cacheable = false;
 }

@@ -109,7 +109,7 @@ export function finishWildcards(wc: Flow, flow: Flow, original: Flow): void {
 
   const dlType = flow.get16(O_DL_TYPE);
   const proto = flow.get8(O_NW_PROTO);
-  if ((dlType === ETH_IP && proto === PROTO_ICMP) || (dlType === ETH_IPV6 && proto === PROTO_ICMPV6)) {
+  if ((isIpType(dlType) && proto === PROTO_ICMP) || (dlType === ETH_IPV6 && proto === PROTO_ICMPV6)) {
     wc.bytes[O_TP_SRC] = 0;
     wc.bytes[O_TP_DST] = 0;
   }
