@@ -42,7 +42,15 @@ import {
   SET_TUNNEL,
   SET_TUNNEL_OPTIONS,
 } from "../datapath/abi.ts";
-import { O_DP_HASH, O_NW_FRAG, O_RECIRC_ID, O_TCP_FLAGS, O_VLAN0, O_VLAN1 } from "../flow/layout.ts";
+import {
+  O_DL_TYPE,
+  O_DP_HASH,
+  O_NW_FRAG,
+  O_RECIRC_ID,
+  O_TCP_FLAGS,
+  O_VLAN0,
+  O_VLAN1,
+} from "../flow/layout.ts";
 import { conntrackClear, conntrackExecute, judged } from "./conntrack.ts";
 import { establishedNote } from "./established.ts";
 import { chainInsert, chainLookup, exactMatchInsert, exactMatchLookup } from "./exact-match.ts";
@@ -369,9 +377,10 @@ function execute(program: usize): bool {
         if (!makeWritable()) return outOfMemory();
         popNsh();
         break;
-      case A_CT:
+      case A_CT: {
+        const seen: u32 = load<u16>(KEY, O_DL_TYPE);
         refreshWholeKey();
-        parseForConntrack();
+        parseForConntrack(seen);
         if (load<u8>(KEY, O_NW_FRAG) != 0) {
           const datagram = holdFragment(load<u32>(at, 8) & 0xffff);
           if (datagram == FRAGMENT_HELD) {
@@ -385,6 +394,7 @@ function execute(program: usize): bool {
         }
         conntrackExecute(at);
         break;
+      }
       case A_CT_CLEAR:
         conntrackClear();
         break;

@@ -330,7 +330,7 @@ export function trackDatagram(datagram: usize, action: usize): bool {
     const limit = liftVlanLimit();
     parse();
     setVlanLimit(limit);
-    parseForConntrack();
+    parseForConntrack(load<u16>(KEY, O_DL_TYPE));
     conntrackExecute(action);
   }
   for (let i: u32 = 0; i < count; i++) {

@@ -31,6 +31,7 @@ import {
   O_DL_DST,
   O_DL_TYPE,
   O_MPLS_LSE0,
+  O_NW_FRAG,
   O_NW_PROTO,
   O_NW_SRC,
   O_PACKET_TYPE,
@@ -140,9 +141,18 @@ function parseBelowLabels(type: u32): void {
   );
 }
 
-/** After parse(): what ct looks at, which labels that were pushed since the last lookup do not hide. */
-export function parseForConntrack(): void {
+/**
+ * After parse(): what ct looks at. Labels that were pushed since the last lookup do not hide it; tags that it did not see past, as
+ * the EtherType `seen` tells, still do.
+ */
+export function parseForConntrack(seen: u32): void {
   const flags = load<u32>(PKT, PKT_FLAGS);
+  if (seen == BE_VLAN || seen == BE_VLAN_SERVICE) {
+    store<u16>(KEY, <u16>seen, O_DL_TYPE);
+    store<u8>(KEY, 0, O_NW_FRAG);
+    store<u32>(PKT, flags | PKT_F_DIRTY, PKT_FLAGS);
+    return;
+  }
   if ((flags & (PKT_F_ABOVE_IPV4 | PKT_F_ABOVE_IPV6)) == 0) return;
   parseBelowLabels((flags & PKT_F_ABOVE_IPV4) != 0 ? BE_IPV4 : BE_IPV6);
   store<u32>(PKT, flags | PKT_F_DIRTY, PKT_FLAGS); // for whoever looks at the whole frame next

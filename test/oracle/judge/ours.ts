@@ -105,6 +105,7 @@ export function runOurs(c: Case, options: OursOptions): OurOutcome {
     }
     if (frame.mods !== undefined) {
       run();
+      bridge.advance(nowMs); // what is due goes first
       bridge.applyFlows(parseFlows(frame.mods.join("\n")), nowMs);
     }
     const bytes = Buffer.from(frame.hex, "hex");
