@@ -15,7 +15,13 @@
 // brings all connections between the two into one shard, and from then on their frames are steered by the addresses alone.
 import { DROP_NONE, DROP_SHARD_LOST, MAX_FRAME } from "../datapath/abi.ts";
 import { moveConnections } from "../datapath/conntrack-move.ts";
-import { type CacheCounters, Datapath, type DatapathOptions, Verdict } from "../datapath/datapath.ts";
+import {
+  type CacheCounters,
+  Datapath,
+  type DatapathOptions,
+  type ReadFrames,
+  Verdict,
+} from "../datapath/datapath.ts";
 import type { Translation, UpcallHandler } from "../datapath/upcall.ts";
 import { MegaflowError } from "../lib/errors.ts";
 import { DEVICE_FRAMES_MAX } from "../port/device.ts";
@@ -185,7 +191,7 @@ export class Spread {
 
   /** As Datapath.stageFrom(). */
   stageFrom(
-    read: (memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array) => number,
+    read: ReadFrames,
     slotSize: number,
     lengths: Uint32Array,
     inPort: number,

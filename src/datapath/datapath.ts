@@ -19,6 +19,14 @@ import { ARENA_BYTES, MEGAFLOWS_MAX, startKernel } from "./start-kernel.ts";
 import type { Twins } from "./twins.ts";
 import type { DropInfo, FlowStats, Translation, UpcallHandler } from "./upcall.ts";
 
+/** Puts frames into `memory`, frame i at `offset + i * slotSize` with its length in `lengths[i]`; gives their number. */
+export type ReadFrames = (
+  memory: Uint8Array,
+  offset: number,
+  slotSize: number,
+  lengths: Uint32Array,
+) => number;
+
 export interface DatapathOptions {
   /** False sends every lookup to the pipeline. */
   readonly cache?: boolean;
@@ -235,7 +243,7 @@ export class Datapath {
    * as many as `lengths` has room for, and stages those it gives the number of.
    */
   stageFrom(
-    read: (memory: Uint8Array, offset: number, slotSize: number, lengths: Uint32Array) => number,
+    read: ReadFrames,
     slotSize: number,
     lengths: Uint32Array,
     inPort: number,

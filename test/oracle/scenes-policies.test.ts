@@ -256,6 +256,15 @@ scene("security groups, as OpenStack makes them", () => ({
 
 const V6 = { src: "fd00::1", dst: "fd00:1::2" };
 
+const SOLICITATION = neighbourFrame({
+  type: 135,
+  src: "fd00::1",
+  dst: "ff02::1:ff00:ff",
+  ethDst: "33:33:ff:00:00:ff",
+  target: "fd00::ff",
+  options: [{ type: 1, mac: "02:00:00:00:00:01" }],
+});
+
 scene("an IPv6 router: neighbours answered by flows, headers passed, hops counted", () => ({
   shards: true,
   ports: [1, 2, 3],
@@ -271,27 +280,17 @@ table=0,priority=20,dl_dst=33:33:00:00:00:00/ff:ff:00:00:00:00 actions=FLOOD
 table=2,icmp6,icmp_type=136 actions=set_field:2->nd_options_type,set_field:0xe0000000->nd_reserved,resubmit(,3)
 table=3,icmp6,icmp_type=136,nd_options_type=2 actions=set_field:02:00:00:00:00:ff->nd_tll
 table=1,priority=20,tcp6,tp_dst=80 actions=output:2
-table=1,priority=20,udp6 actions=mod_tp_dst:5353,output:2
+table=1,priority=20,udp6 actions=set_field:5353->udp_dst,output:2
 table=1,priority=20,ipv6,ip_frag=later actions=output:3
 table=1,priority=20,sctp6,sctp_dst=9 actions=output:2,output:3
 table=1,priority=10,ipv6,nw_proto=58 actions=output:2
 table=1,priority=5,ipv6,nw_proto=59 actions=output:3
-`.replace("mod_tp_dst:5353", "set_field:5353->udp_dst"),
+`,
   frames: [
     ...evenly(
       0,
       0.1,
-      [
-        1,
-        neighbourFrame({
-          type: 135,
-          src: "fd00::1",
-          dst: "ff02::1:ff00:ff",
-          ethDst: "33:33:ff:00:00:ff",
-          target: "fd00::ff",
-          options: [{ type: 1, mac: "02:00:00:00:00:01" }],
-        }),
-      ],
+      [1, SOLICITATION],
       [
         1,
         neighbourFrame({
@@ -368,19 +367,7 @@ table=1,priority=5,ipv6,nw_proto=59 actions=output:3
     ),
   ],
   traces: [
-    [
-      "in_port=1",
-      hex(
-        neighbourFrame({
-          type: 135,
-          src: "fd00::1",
-          dst: "ff02::1:ff00:ff",
-          ethDst: "33:33:ff:00:00:ff",
-          target: "fd00::ff",
-          options: [{ type: 1, mac: "02:00:00:00:00:01" }],
-        }),
-      ),
-    ],
+    ["in_port=1", hex(SOLICITATION)],
     ["in_port=1,icmp6,icmp_type=135,nd_target=fd00::ff,ipv6_src=fd00::1,nd_sll=02:00:00:00:00:01"],
     ["in_port=1,icmp6,icmp_type=133"],
     ["in_port=1,tcp6,ipv6_src=fd00::1,ipv6_dst=fd00:1::2,nw_ttl=1"],

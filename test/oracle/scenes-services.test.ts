@@ -81,6 +81,18 @@ export function talk(
 const CLIENT: Peer = { port: 1, mac: "02:00:00:00:00:01", addr: "10.0.0.1", tcp: 40001 };
 const web = (n: number): Peer => ({ port: n, mac: `02:00:00:00:00:0${n}`, addr: `10.0.1.${n}`, tcp: 8080 });
 
+/** The packet that errors quote: the client's, as the server saw it. */
+const synQuoted = (ttl: number): Uint8Array =>
+  tcpFrame({
+    src: "10.0.0.1",
+    dst: "10.0.1.2",
+    srcPort: 40002,
+    dstPort: 8080,
+    flags: TCP_SYN,
+    seq: 7,
+    ttl,
+  }).subarray(14);
+
 scene("a service of one endpoint by DNAT, and its errors", () => ({
   ports: [1, 2, 3],
   megaflows: true,
@@ -117,15 +129,7 @@ table=2,priority=0 actions=drop
           type: 3,
           code: 3,
           rest: 0,
-          payload: tcpFrame({
-            src: "10.0.0.1",
-            dst: "10.0.1.2",
-            srcPort: 40002,
-            dstPort: 8080,
-            flags: TCP_SYN,
-            seq: 7,
-            ttl: 63,
-          }).subarray(14),
+          payload: synQuoted(63),
         }),
       ],
       // A router on the way, time exceeded.
@@ -138,15 +142,7 @@ table=2,priority=0 actions=drop
           type: 11,
           code: 0,
           rest: 0,
-          payload: tcpFrame({
-            src: "10.0.0.1",
-            dst: "10.0.1.2",
-            srcPort: 40002,
-            dstPort: 8080,
-            flags: TCP_SYN,
-            seq: 7,
-            ttl: 1,
-          }).subarray(14, 14 + 28),
+          payload: synQuoted(1).subarray(0, 28),
         }),
       ],
       [1, icmpFrame({ src: "10.0.0.1", dst: "10.0.1.2", rest: 0x00010001, payload: text("abcdefgh") })],

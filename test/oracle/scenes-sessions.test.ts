@@ -21,11 +21,14 @@ table=3 actions=set_field:02:00:00:00:00:fe->eth_src,output:2
 table=4 actions=set_field:02:00:00:00:00:01->eth_dst,output:1
 `;
 
+/** Address and port. */
+type End = readonly [string, number];
+
 interface Ends {
-  readonly client: readonly [string, number];
-  readonly server: readonly [string, number];
+  readonly client: End;
+  readonly server: End;
   /** What the server takes the client for. */
-  readonly seen: readonly [string, number];
+  readonly seen: End;
 }
 
 /** Segments between a client at port 1 and a server at port 2, seen through the gateway. */
@@ -33,36 +36,23 @@ function talk(e: Ends): {
   up(flags: number, seq: number, ack: number, payload?: string): Sent;
   down(flags: number, seq: number, ack: number, payload?: string): Sent;
 } {
-  return {
-    up: (flags, seq, ack, payload = "") => [
-      1,
+  const segment =
+    (port: number, from: End, to: End) =>
+    (flags: number, seq: number, ack: number, payload = ""): Sent => [
+      port,
       tcpFrame({
-        src: e.client[0],
-        dst: e.server[0],
-        srcPort: e.client[1],
-        dstPort: e.server[1],
+        src: from[0],
+        dst: to[0],
+        srcPort: from[1],
+        dstPort: to[1],
         flags,
         seq,
         ack,
         window: 30000,
         payload: text(payload),
       }),
-    ],
-    down: (flags, seq, ack, payload = "") => [
-      2,
-      tcpFrame({
-        src: e.server[0],
-        dst: e.seen[0],
-        srcPort: e.server[1],
-        dstPort: e.seen[1],
-        flags,
-        seq,
-        ack,
-        window: 30000,
-        payload: text(payload),
-      }),
-    ],
-  };
+    ];
+  return { up: segment(1, e.client, e.server), down: segment(2, e.server, e.seen) };
 }
 
 scene("FTP, active and passive, and TFTP, behind a gateway", () => {
